@@ -1,0 +1,1 @@
+//! Exactly one trading bot trades: the library behind the operator, the agent and the kubectl plugin.
