@@ -1,0 +1,147 @@
+//! The Lease object and [`LeaseRecord`]: the only place that knows which field and annotation holds what.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use serde::{Deserialize, Serialize};
+
+use super::names::lease as key;
+use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, Revoke, Terms};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TermsAnnotation {
+    renew_period_seconds: u64,
+    renew_deadline_seconds: u64,
+    on_api_server_loss: OnApiServerLoss,
+}
+
+/// What a Lease says. Fields that are absent or cannot be read are `None`: they disagree with every ledger, and so
+/// are evidence of nothing.
+pub fn read(lease: &Lease) -> LeaseRecord {
+    let spec = lease.spec.as_ref();
+    let empty = BTreeMap::new();
+    let notes = lease.metadata.annotations.as_ref().unwrap_or(&empty);
+    let note = |name: &str| notes.get(name).map(String::as_str);
+    let duration = spec.and_then(|s| s.lease_duration_seconds).and_then(|s| u64::try_from(s).ok());
+    let terms = note(key::TERMS).and_then(|text| serde_json::from_str::<TermsAnnotation>(text).ok());
+    LeaseRecord {
+        uid: lease.metadata.uid.clone().unwrap_or_default(),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        holder: spec.and_then(|s| s.holder_identity.as_deref()).and_then(|text| text.parse::<PodRef>().ok()),
+        epoch: note(key::EPOCH).and_then(|text| text.parse().ok()).map(Epoch),
+        token: note(key::TOKEN).and_then(|text| text.parse().ok()).map(FencingToken),
+        permit: note(key::PERMIT).map(|text| Permit::parse(Some(text))),
+        revoke: Revoke::parse(note(key::REVOKE)),
+        boot: note(key::BOOT).and_then(|text| text.parse::<BootId>().ok()),
+        renew: note(key::RENEW).unwrap_or_default().to_owned(),
+        state: AgentState::parse(note(key::STATE)),
+        reason: note(key::REASON).unwrap_or_default().to_owned(),
+        successor: note(key::SUCCESSOR).and_then(|text| text.parse::<BootId>().ok()),
+        terms: duration.zip(terms).map(|(seconds, terms)| Terms {
+            lease_duration: Duration::from_secs(seconds),
+            renew_period: Duration::from_secs(terms.renew_period_seconds),
+            renew_deadline: Duration::from_secs(terms.renew_deadline_seconds),
+            on_api_server_loss: terms.on_api_server_loss,
+        }),
+        transitions: spec.and_then(|s| s.lease_transitions).and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+    }
+}
+
+/// Writes a record into a Lease: what the operator PUTs. Every annotation of ours is written, also the empty ones,
+/// because a JSON Patch can only pin and replace what is there. What is not ours is kept.
+///
+/// `granted`: whether this write is a grant, which sets `acquireTime` and `renewTime`.
+pub fn write(record: &LeaseRecord, lease: &mut Lease, granted: Option<Timestamp>) {
+    let spec = lease.spec.get_or_insert_default();
+    spec.holder_identity = Some(record.holder.as_ref().map(PodRef::to_string).unwrap_or_default());
+    spec.lease_transitions = i32::try_from(record.transitions).ok();
+    if let Some(terms) = &record.terms {
+        spec.lease_duration_seconds = i32::try_from(terms.lease_duration.as_secs()).ok();
+    }
+    if let Some(now) = granted {
+        spec.acquire_time = Some(MicroTime(now));
+        spec.renew_time = Some(MicroTime(now));
+    }
+    lease.metadata.uid = (!record.uid.is_empty()).then(|| record.uid.clone());
+    lease.metadata.resource_version = (!record.version.is_empty()).then(|| record.version.clone());
+    let notes = lease.metadata.annotations.get_or_insert_default();
+    let mut set = |name: &str, value: String| notes.insert(name.to_owned(), value);
+    set(key::EPOCH, record.epoch.map(|e| e.to_string()).unwrap_or_default());
+    set(key::TOKEN, record.token.map(|t| t.to_string()).unwrap_or_default());
+    set(key::PERMIT, record.effective_permit().as_str().to_owned());
+    set(key::REVOKE, record.revoke.as_str().to_owned());
+    set(key::BOOT, record.boot.as_ref().map(BootId::to_string).unwrap_or_default());
+    set(key::RENEW, record.renew.clone());
+    set(key::STATE, record.state.as_str().to_owned());
+    set(key::REASON, record.reason.clone());
+    set(key::SUCCESSOR, record.successor.as_ref().map(BootId::to_string).unwrap_or_default());
+    if let Some(terms) = &record.terms {
+        let text = TermsAnnotation {
+            renew_period_seconds: terms.renew_period.as_secs(),
+            renew_deadline_seconds: terms.renew_deadline.as_secs(),
+            on_api_server_loss: terms.on_api_server_loss,
+        };
+        set(key::TERMS, serde_json::to_string(&text).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> LeaseRecord {
+        LeaseRecord {
+            uid: "lease-uid".into(),
+            version: "42".into(),
+            holder: Some(PodRef { name: "doge-0".into(), uid: "u0".into() }),
+            epoch: Some(Epoch(7)),
+            token: Some(FencingToken(99)),
+            permit: Some(Permit::Trade),
+            revoke: Revoke::Now,
+            boot: Some(BootId { pod_uid: "u0".into(), nonce: "n".into() }),
+            renew: "u0/n/3".into(),
+            state: AgentState::Active,
+            reason: String::new(),
+            successor: None,
+            terms: Some(Terms {
+                lease_duration: Duration::from_secs(10),
+                renew_period: Duration::from_secs(2),
+                renew_deadline: Duration::from_secs(6),
+                on_api_server_loss: OnApiServerLoss::Stop,
+            }),
+            transitions: 7,
+        }
+    }
+
+    #[test]
+    fn a_record_survives_the_round_trip() {
+        let mut lease = Lease::default();
+        write(&full(), &mut lease, Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(read(&lease), full());
+    }
+
+    #[test]
+    fn a_blank_lease_says_nothing() {
+        let record = read(&Lease::default());
+        assert_eq!(record, LeaseRecord::default());
+        assert_eq!(record.effective_permit(), Permit::Revoke);
+    }
+
+    #[test]
+    fn nonsense_in_annotations_reads_as_absent() {
+        let mut lease = Lease::default();
+        write(&full(), &mut lease, None);
+        let notes = lease.metadata.annotations.as_mut().unwrap();
+        for name in [key::EPOCH, key::BOOT, key::TERMS, key::PERMIT] {
+            notes.insert(name.into(), "nonsense".into());
+        }
+        let record = read(&lease);
+        assert_eq!((record.epoch, record.boot.clone(), record.terms), (None, None, None));
+        assert_eq!(record.permit, Some(Permit::Revoke));
+    }
+}

@@ -1,0 +1,58 @@
+//! Labels, annotations, ports and paths that more than one program must agree on.
+
+/// The API group of our kinds, and the prefix of our labels and annotations.
+pub const GROUP: &str = "tradingbot.io";
+
+/// Label: the bot a child belongs to.
+pub const LABEL_BOT: &str = "tradingbot.io/bot";
+/// Label: the pod's role, `active`, `candidate` or `standby`; absent while the pod's role is in doubt.
+pub const LABEL_ROLE: &str = "tradingbot.io/role";
+/// Label: the slot a pod or claim belongs to.
+pub const LABEL_SLOT: &str = "tradingbot.io/slot";
+/// Label: what a child is for: `bot` or `reconciliation`.
+pub const LABEL_COMPONENT: &str = "tradingbot.io/component";
+/// Annotation: the hash of everything a pod was made from; another hash means the pod is outdated.
+pub const ANNOTATION_REVISION: &str = "tradingbot.io/revision";
+/// Label on reconciliation Jobs and their pods: the fencing token they were made for.
+pub const LABEL_TOKEN: &str = "tradingbot.io/token";
+/// The finalizer of a TradingBot: nothing goes before the active is known to have stopped.
+pub const FINALIZER: &str = "tradingbot.io/fencing";
+
+/// Lease annotations, written by the operator.
+pub mod lease {
+    /// The epoch of the last grant.
+    pub const EPOCH: &str = "tradingbot.io/epoch";
+    /// Its fencing token.
+    pub const TOKEN: &str = "tradingbot.io/token";
+    /// `Prepare`, `Trade` or `Revoke`.
+    pub const PERMIT: &str = "tradingbot.io/permit";
+    /// `Graceful` or `Now`: how a revoked holder stops.
+    pub const REVOKE: &str = "tradingbot.io/revoke";
+    /// The terms of the grant, as JSON.
+    pub const TERMS: &str = "tradingbot.io/terms";
+    /// The boot that took the grant up; written by the agent, like all below.
+    pub const BOOT: &str = "tradingbot.io/boot";
+    /// `<boot>/<counter>`, new at every renewal.
+    pub const RENEW: &str = "tradingbot.io/renew";
+    /// What the agent reports.
+    pub const STATE: &str = "tradingbot.io/state";
+    /// Why it released.
+    pub const REASON: &str = "tradingbot.io/reason";
+    /// The later boot that found the Lease held by an earlier one of its pod.
+    pub const SUCCESSOR: &str = "tradingbot.io/successor";
+}
+
+/// Where the agent's binary is in the bot's container.
+pub const AGENT_PATH: &str = "/.tradingbot/tradingbot-agent";
+/// The folder it is in: an `emptyDir`, mounted read-only in the bot's container.
+pub const AGENT_DIR: &str = "/.tradingbot";
+/// Where the agent finds its own token and the cluster's CA.
+pub const AGENT_CREDENTIALS_DIR: &str = "/.tradingbot-credentials";
+/// Where the Secrets of hooks are mounted: `<dir>/<promote|demote>/{username,password}`.
+pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
+/// The environment variable with the agent's configuration, as JSON.
+pub const AGENT_CONFIG_ENV: &str = "TRADINGBOT_AGENT_CONFIG";
+/// The local API, on loopback.
+pub const API_PORT: u16 = 9797;
+/// `/healthz` and `/readyz` for the kubelet, on all addresses of the pod.
+pub const PROBE_PORT: u16 = 9798;

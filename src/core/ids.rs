@@ -1,0 +1,133 @@
+//! Numbers and names that must not be mixed up: epochs, fencing tokens, pods and boots.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Wall;
+
+/// Grows by one at every grant and is never reused in the life of a resource. Zero: nothing was granted yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch of the next grant: greater than any that the status or the Lease has seen (design, rule 2).
+    pub fn next(status: Epoch, lease: Option<Epoch>) -> Epoch {
+        Epoch(status.max(lease.unwrap_or_default()).0 + 1)
+    }
+}
+
+/// What bots put into order ids and other systems compare: grows with every grant, also when a bot is deleted and
+/// made again. Fits a JSON number (below 2^53) until the year 2248.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FencingToken(pub u64);
+
+impl FencingToken {
+    /// `max(previous + 1, wall-clock milliseconds << 10)` (design, rule 2).
+    pub fn next(previous: FencingToken, now: Wall) -> FencingToken {
+        FencingToken((previous.0 + 1).max(now.0 << 10))
+    }
+}
+
+/// A pod by name and uid: a pod made again under its name is another one. Written `<name>/<uid>` as the Lease's holder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodRef {
+    /// The pod's name.
+    pub name: String,
+    /// The pod's uid.
+    pub uid: String,
+}
+
+/// One start of an agent: `<pod uid>/<random>`. Two boots of one pod never run at the same time, because the agent
+/// is PID 1 and takes the container with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootId {
+    /// The uid of the pod the agent runs in.
+    pub pod_uid: String,
+    /// Random, new at every start of an agent.
+    pub nonce: String,
+}
+
+/// A holder or boot that is not two parts with a slash between them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not of the form <a>/<b>")]
+pub struct MalformedId(pub String);
+
+fn two_parts(text: &str) -> Result<(String, String), MalformedId> {
+    match text.split_once('/') {
+        Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains('/') => Ok((a.to_owned(), b.to_owned())),
+        _ => Err(MalformedId(text.to_owned())),
+    }
+}
+
+impl FromStr for PodRef {
+    type Err = MalformedId;
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        let (name, uid) = two_parts(text)?;
+        Ok(Self { name, uid })
+    }
+}
+
+impl FromStr for BootId {
+    type Err = MalformedId;
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        let (pod_uid, nonce) = two_parts(text)?;
+        Ok(Self { pod_uid, nonce })
+    }
+}
+
+impl fmt::Display for PodRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.uid)
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pod_uid, self.nonce)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_grow_over_deletion_and_over_a_clock_set_back() {
+        let first = FencingToken::next(FencingToken(0), Wall(1_795_000_000_000));
+        assert_eq!(first.0, 1_795_000_000_000 << 10);
+        assert!(first.0 < 1 << 53);
+        assert_eq!(FencingToken::next(first, Wall(0)).0, first.0 + 1);
+        assert!(FencingToken::next(FencingToken(0), Wall(1_795_000_000_001)) > first);
+    }
+
+    #[test]
+    fn epochs_never_repeat_what_either_place_has_seen() {
+        assert_eq!(Epoch::next(Epoch(4), Some(Epoch(9))), Epoch(10));
+        assert_eq!(Epoch::next(Epoch(9), None), Epoch(10));
+    }
+
+    #[test]
+    fn ids_round_trip_and_refuse_what_is_not_two_parts() {
+        let boot: BootId = "u-1/abc".parse().unwrap();
+        assert_eq!(boot.to_string(), "u-1/abc");
+        for bad in ["", "a", "/a", "a/", "a/b/c"] {
+            assert!(bad.parse::<PodRef>().is_err(), "{bad}");
+        }
+    }
+}

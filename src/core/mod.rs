@@ -1,0 +1,9 @@
+//! The decisions of the product, pure: no I/O, no clock, no randomness, no Kubernetes client.
+//!
+//! Time comes in as an argument, effects go out as values, and the outcome of every effect comes back as an
+//! observation. Production, the model checker and the simulation run these very functions.
+
+pub mod ids;
+pub mod lease;
+pub mod silence;
+pub mod time;

@@ -1,0 +1,86 @@
+//! Readings of clocks, as values. Only rates of clocks are ever relied upon, never that two machines agree.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One reading of two monotonic clocks of the same machine, in nanoseconds since arbitrary origins.
+///
+/// The agent reads `CLOCK_BOOTTIME` and `CLOCK_MONOTONIC_RAW`, the operator `CLOCK_MONOTONIC` and
+/// `CLOCK_MONOTONIC_RAW`. Two clocks, because each alone can run wrong: one is slewed by NTP, the other stops while
+/// the machine is suspended. Whoever must *stop* in time believes the faster of the two
+/// ([`Mono::possibly_elapsed_since`]), whoever must *wait* long enough believes the slower
+/// ([`Mono::surely_elapsed_since`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mono {
+    /// The first clock, nanoseconds.
+    pub first: u64,
+    /// The second clock, nanoseconds.
+    pub second: u64,
+}
+
+impl Mono {
+    /// The same reading on both clocks.
+    pub const fn both(nanos: u64) -> Self {
+        Self { first: nanos, second: nanos }
+    }
+
+    /// The time that has passed since `earlier` by the slower clock: at least this much has passed.
+    pub fn surely_elapsed_since(self, earlier: Mono) -> Duration {
+        let first = self.first.saturating_sub(earlier.first);
+        let second = self.second.saturating_sub(earlier.second);
+        Duration::from_nanos(first.min(second))
+    }
+
+    /// The time that has passed since `earlier` by the faster clock: at most this much has passed.
+    pub fn possibly_elapsed_since(self, earlier: Mono) -> Duration {
+        let first = self.first.saturating_sub(earlier.first);
+        let second = self.second.saturating_sub(earlier.second);
+        Duration::from_nanos(first.max(second))
+    }
+
+    /// This reading, `by` later on both clocks.
+    pub fn plus(self, by: Duration) -> Self {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        Self { first: self.first.saturating_add(nanos), second: self.second.saturating_add(nanos) }
+    }
+
+    /// This reading, `by` earlier on both clocks (not before their origins).
+    pub fn minus(self, by: Duration) -> Self {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        Self { first: self.first.saturating_sub(nanos), second: self.second.saturating_sub(nanos) }
+    }
+
+    /// Whether either clock has reached `deadline`: how the agent judges its own deadline.
+    pub fn has_possibly_reached(self, deadline: Mono) -> bool {
+        self.first >= deadline.first || self.second >= deadline.second
+    }
+}
+
+/// Wall-clock milliseconds since the Unix epoch. Written down for people and used to make fencing tokens grow over
+/// deletion and restore; never compared with another machine's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// Milliseconds from `earlier` to this one, 0 when the clock was set back in between.
+    pub fn millis_since(self, earlier: Wall) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stops_believes_the_faster_clock_and_who_waits_the_slower() {
+        let start = Mono { first: 100, second: 5_000 };
+        let now = Mono { first: 400, second: 5_200 };
+        assert_eq!(now.possibly_elapsed_since(start), Duration::from_nanos(300));
+        assert_eq!(now.surely_elapsed_since(start), Duration::from_nanos(200));
+        assert!(now.has_possibly_reached(start.plus(Duration::from_nanos(300))));
+        assert!(!now.has_possibly_reached(start.plus(Duration::from_nanos(301))));
+    }
+}
