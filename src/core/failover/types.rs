@@ -359,6 +359,9 @@ pub struct Observation {
     pub link: Option<Link>,
     /// Why the API server would refuse a pod of the present template.
     pub template_error: Option<String>,
+    /// When resource versions were last seen to go backwards: the cluster's store was restored, and what it says of
+    /// epochs may be older than what agents know (design, rule 2).
+    pub restored_at: Option<Mono>,
     /// The operator's wall clock.
     pub wall: Wall,
 }
@@ -490,12 +493,17 @@ pub enum Action {
     /// Writes [`Decision::record`] as the status, with the observed resource version. Left out when nothing changed.
     WriteStatus,
     /// Creates the Lease; fails where one exists.
-    CreateLease(LeaseRecord),
+    CreateLease {
+        /// The whole record.
+        lease: LeaseRecord,
+        /// Why it is written.
+        purpose: LeaseWrite,
+    },
     /// Replaces the Lease at the version in the record.
     PutLease {
         /// The whole record, with the version it must still have.
         lease: LeaseRecord,
-        /// Whether it is a grant (sets `acquireTime`), a permit or a fencing write.
+        /// Why it is written.
         purpose: LeaseWrite,
     },
     /// Creates the pod of a slot.
@@ -535,12 +543,16 @@ pub enum Action {
 /// Why the Lease is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeaseWrite {
-    /// Names a new holder.
+    /// Names a new holder; sets `acquireTime`.
     Grant,
     /// Advances the permit.
     Permit,
-    /// Takes the Lease from a silent or abandoned holder, so that no late renewal can revive it.
-    Fence,
+    /// Takes the Lease from a silent or abandoned holder, so that no late renewal can revive it. When it has plainly
+    /// succeeded, whoever carries it out sets [`Memory::fenced_version`] to this epoch and the new version.
+    Fence {
+        /// The epoch that is over with this write.
+        epoch: Epoch,
+    },
 }
 
 /// What the reconciliation program is told.

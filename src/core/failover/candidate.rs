@@ -1,0 +1,181 @@
+//! From the grant to the permit: take-up, reconciliation, and the ledger before the permit.
+
+use std::time::Duration;
+
+use super::decide::{JOB_GRACE, Round};
+use super::types::*;
+use crate::core::ids::PodRef;
+use crate::core::lease::{LeaseRecord, Permit};
+use crate::core::silence::Silence;
+
+/// How long a candidate may take to take the Lease up.
+const CLAIM_TIME: Duration = Duration::from_secs(10);
+
+/// What stands between a candidate and its permit.
+enum Reconciled {
+    /// Nothing any more.
+    Done,
+    /// The Job runs.
+    Waiting,
+    /// The Job failed or found something; what happens now was decided.
+    Stopped,
+}
+
+impl Round<'_> {
+    /// The candidate holds the Lease under `Prepare` and cannot trade; it can be replaced at once.
+    pub fn with_candidate(&mut self, lease: &LeaseRecord, holder: &PodRef) {
+        if !self.candidate_is_fit(lease, holder) {
+            return self.abandon_candidate(holder);
+        }
+        self.candidate = Some(holder.uid.clone());
+        let ready = self.pod(&holder.uid).is_some_and(|p| p.ready);
+        let claimed = lease.boot.is_some() && ready;
+        if !claimed && self.overdue(Step::Claim(self.record.epoch), CLAIM_TIME) {
+            self.candidate = None;
+            return self.abandon_candidate(holder);
+        }
+        match self.reconcile(holder) {
+            Reconciled::Stopped => return,
+            Reconciled::Waiting => {
+                return self.say(Phase::Preparing, format!("{} waits for the reconciliation.", holder.name));
+            }
+            Reconciled::Done => {}
+        }
+        if let Some(current) = &mut self.record.current
+            && current.reconciled.is_none()
+        {
+            current.reconciled = Some(self.seen.wall);
+        }
+        if !claimed {
+            return self.say(Phase::Electing, format!("{} has not taken the Lease up yet.", holder.name));
+        }
+        let token = self.record.token;
+        if self.record.jobs.iter().any(|t| *t != token) {
+            self.wake(Duration::from_secs(1));
+            let message = format!("{} waits until a reconciliation of an earlier epoch has ended.", holder.name);
+            return self.say(Phase::Preparing, message);
+        }
+        self.permit(lease, holder);
+    }
+
+    /// The ledger is written before the permit (design, rule 1).
+    fn permit(&mut self, lease: &LeaseRecord, holder: &PodRef) {
+        let terms = lease.terms.unwrap_or(self.spec.terms);
+        self.record.trading = Some(Ledger {
+            epoch: self.record.epoch,
+            token: self.record.token,
+            pod: holder.clone(),
+            boot: lease.boot.clone(),
+            lease_duration: terms.lease_duration,
+            on_api_server_loss: terms.on_api_server_loss,
+        });
+        self.candidate = None;
+        self.active = Some(holder.uid.clone());
+        self.say(Phase::Activating, format!("{} may trade; its bot is starting or being promoted.", holder.name));
+        let permit = self.put_lease(|l| l.permit = Some(Permit::Trade), LeaseWrite::Permit);
+        self.write_ahead(permit);
+    }
+
+    fn candidate_is_fit(&mut self, lease: &LeaseRecord, holder: &PodRef) -> bool {
+        let Some(pod) = self.pod(&holder.uid) else { return false };
+        let dead = lease.boot.as_ref().is_some_and(|boot| pod.terminated_boots.contains(boot));
+        if dead || pod.terminating || pod.finished || pod.node_lost || lease.terms.is_none() {
+            return false;
+        }
+        let duration = lease.terms.map_or(self.spec.terms.lease_duration, |t| t.lease_duration);
+        match self.silence(duration) {
+            Silence::Expired => false,
+            Silence::Waiting(left) => {
+                self.wake(left);
+                true
+            }
+            Silence::LinkDown => true,
+        }
+    }
+
+    /// Runs the reconciliation where the policy asks for one (design, rule 5).
+    fn reconcile(&mut self, holder: &PodRef) -> Reconciled {
+        let Some(policy) = self.spec.reconciliation.clone() else { return Reconciled::Done };
+        let Some(current) = self.record.current.clone() else { return Reconciled::Done };
+        if !policy.run_on.contains(&current.kind()) {
+            return Reconciled::Done;
+        }
+        let token = self.record.token;
+        let job = self.seen.jobs.iter().find(|j| j.token == token).map(|j| j.state.clone());
+        match job {
+            None => {
+                if !self.record.jobs.contains(&token) {
+                    self.record.jobs.push(token);
+                    self.memory.missing_jobs.remove(&token);
+                }
+                self.then.push(Action::WriteStatus);
+                self.then.push(Action::CreateJob { token, context: self.job_context(&current, holder) });
+                // A Job whose creation is refused is a failed one.
+                if self.overdue(Step::Reconcile(self.record.epoch), policy.deadline + JOB_GRACE) {
+                    self.then.clear();
+                    return self.reconciliation_failed(&policy, "the Job could not be created.");
+                }
+                Reconciled::Waiting
+            }
+            Some(JobState::Running) => {
+                if self.overdue(Step::Reconcile(self.record.epoch), policy.deadline + JOB_GRACE) {
+                    let text = format!("it did not end within {} s.", policy.deadline.as_secs());
+                    return self.reconciliation_failed(&policy, &text);
+                }
+                Reconciled::Waiting
+            }
+            Some(JobState::Failed(why)) => self.reconciliation_failed(&policy, &why),
+            Some(JobState::Succeeded(report)) => {
+                let found = report.discrepancies.first().cloned();
+                if let Some(current) = &mut self.record.current {
+                    current.report = Some(report);
+                }
+                match found {
+                    Some(found) if !policy.proceed_on_discrepancy && !current.approved => {
+                        let message = format!(
+                            "The reconciliation found a discrepancy: {found} Nobody trades. Settle it at the exchange, \
+                             then run: kubectl tradingbot failover"
+                        );
+                        self.block(Phase::Blocked, Block::DiscrepanciesFound, message);
+                        Reconciled::Stopped
+                    }
+                    _ => Reconciled::Done,
+                }
+            }
+        }
+    }
+
+    fn reconciliation_failed(&mut self, policy: &Reconciliation, why: &str) -> Reconciled {
+        if policy.on_failure == OnFailure::Proceed {
+            return Reconciled::Done;
+        }
+        let Some(current) = &mut self.record.current else { return Reconciled::Stopped };
+        if policy.on_failure == OnFailure::Retry && current.attempts < policy.retries {
+            current.attempts += 1;
+            let attempt = current.attempts;
+            // The same candidate, under a new epoch: its Job has a name and a token of its own.
+            self.record.fenced = self.record.epoch;
+            self.candidate = None;
+            self.elect();
+            let message =
+                format!("The reconciliation failed: {why} Attempt {} of {} follows.", attempt + 1, policy.retries + 1);
+            self.record.message = message;
+            return Reconciled::Stopped;
+        }
+        let message = format!(
+            "The reconciliation failed: {why} Nobody trades. Look at the Job's log, then run: kubectl tradingbot failover"
+        );
+        self.block(Phase::Blocked, Block::ReconciliationFailed, message);
+        Reconciled::Stopped
+    }
+
+    fn job_context(&self, current: &Move, holder: &PodRef) -> JobContext {
+        JobContext {
+            epoch: self.record.epoch,
+            previous_epoch: self.record.history.first().map(|m| m.epoch).unwrap_or_default(),
+            from: current.from.as_ref().map(|p| p.name.clone()),
+            to: holder.name.clone(),
+            reason: current.reason,
+        }
+    }
+}

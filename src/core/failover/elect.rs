@@ -1,0 +1,323 @@
+//! Nobody may be trading: find out whether somebody should, who, and grant the Lease.
+
+use std::time::Duration;
+
+use super::decide::Round;
+use super::types::*;
+use crate::core::ids::{Epoch, FencingToken, PodRef};
+use crate::core::lease::{AgentState, LeaseRecord, Permit, Revoke};
+use crate::core::silence::required_silence;
+
+/// The longest pause between two grants of a move in which everyone has failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+impl Round<'_> {
+    pub fn without_incumbent(&mut self) {
+        if let Some(lease) = self.seen.lease.clone() {
+            if self.adopt_stranger(&lease) {
+                return;
+            }
+            if self.wants_nobody() {
+                return self.stay_stopped(Some(&lease));
+            }
+            let ours = lease.epoch == Some(self.record.epoch) && lease.token == Some(self.record.token);
+            if ours && self.record.epoch > self.record.fenced && self.record.current.is_some() {
+                if lease.permit == Some(Permit::Prepare)
+                    && let Some(holder) = lease.holder.clone()
+                {
+                    return self.with_candidate(&lease, &holder);
+                }
+                self.note_given_back(&lease);
+            }
+        } else if self.wants_nobody() {
+            return self.stay_stopped(None);
+        }
+        self.elect();
+    }
+
+    fn wants_nobody(&self) -> bool {
+        self.spec.deleting || self.spec.suspend
+    }
+
+    /// A Lease that lets someone trade whom the ledger does not know was written by someone else. Whoever it names
+    /// counts as possibly trading, and is stopped.
+    fn adopt_stranger(&mut self, lease: &LeaseRecord) -> bool {
+        let (Some(epoch), Some(holder)) = (lease.epoch, lease.holder.clone()) else { return false };
+        if epoch <= self.record.fenced || lease.permit == Some(Permit::Prepare) {
+            return false;
+        }
+        let terms = lease.terms.unwrap_or(self.spec.terms);
+        let ledger = Ledger {
+            epoch,
+            token: lease.token.unwrap_or_default(),
+            pod: holder,
+            boot: lease.boot.clone(),
+            lease_duration: terms.lease_duration.max(self.spec.terms.lease_duration),
+            on_api_server_loss: terms.on_api_server_loss,
+        };
+        self.record.epoch = self.record.epoch.max(epoch);
+        self.record.token = self.record.token.max(ledger.token);
+        let message =
+            format!("The Lease names {} with a permit that the operator did not give; it is stopped.", ledger.pod.name);
+        self.record.trading = Some(ledger);
+        let put = self.put_lease(|l| (l.permit, l.revoke) = (Some(Permit::Revoke), Revoke::Now), LeaseWrite::Permit);
+        self.write_ahead(put);
+        self.say(Phase::Fencing, message);
+        true
+    }
+
+    fn stay_stopped(&mut self, lease: Option<&LeaseRecord>) {
+        self.record.current = None;
+        if self.spec.deleting {
+            self.last.push(Action::Finalize);
+            self.wake(Duration::from_secs(2));
+            return self.say(Phase::Switching, "Nobody trades; the resource is being deleted.");
+        }
+        if let Some(epoch) = lease.filter(|l| l.holder.is_some()).and_then(|l| l.epoch) {
+            let vacate =
+                self.put_lease(|l| (l.holder, l.permit) = (None, Some(Permit::Revoke)), LeaseWrite::Fence { epoch });
+            self.then.push(vacate);
+        }
+        self.say(Phase::Suspended, "Nobody trades, because spec.suspend is set. Set it to false to trade again.");
+    }
+
+    /// The candidate gave the Lease back before it was permitted to trade.
+    fn note_given_back(&mut self, lease: &LeaseRecord) {
+        let given_back = matches!(lease.state, AgentState::Released | AgentState::Restarted);
+        if let (true, Some(boot), Some(current)) = (given_back, &lease.boot, &mut self.record.current)
+            && current.epoch == self.record.epoch
+        {
+            current.remember_failure(&boot.pod_uid);
+            self.record.fenced = self.record.epoch;
+        }
+    }
+
+    /// Gives the candidate up; nobody trades in its epoch, because the next grant replaces this version of the Lease.
+    pub fn abandon_candidate(&mut self, holder: &PodRef) {
+        if let Some(current) = &mut self.record.current {
+            current.remember_failure(&holder.uid);
+        }
+        self.memory.step = None;
+        self.elect();
+    }
+
+    pub fn elect(&mut self) {
+        if self.record.epoch == Epoch(0) && self.seen.lease.as_ref().is_none_or(|l| l.epoch.is_none()) {
+            self.begin_move(Trigger::FirstStart, Reason::FirstStart, "The bot is new.");
+        } else {
+            self.begin_move(Trigger::Resume, Reason::Resumed, "Nobody trades and somebody should.");
+        }
+        let Some(current) = self.record.current.clone() else { return };
+        if self.must_wait(&current) {
+            return;
+        }
+        match self.choose(&current) {
+            Some(pod) => self.grant(pod),
+            None => self.say_why_nobody(&current),
+        }
+    }
+
+    /// Limits that people set, and pauses between attempts.
+    fn must_wait(&mut self, current: &Move) -> bool {
+        if let Some(left) = self.restore_wait() {
+            self.wake(left);
+            let text =
+                "The cluster's store was restored from an older state, so somebody may trade whom it does not know.";
+            self.say(Phase::Fencing, format!("{text} The full wait is running."));
+            return true;
+        }
+        let automatic = current.trigger == Trigger::Automatic && !current.approved;
+        if automatic && self.spec.manual && !current.returns_to_same_pod() {
+            self.block(
+                Phase::Blocked,
+                Block::ManualFailover,
+                format!(
+                    "{} Nobody trades, because spec.failover.mode is Manual. Run: kubectl tradingbot failover",
+                    current.message
+                ),
+            );
+            return true;
+        }
+        if automatic && let Some(left) = self.rate_limited() {
+            self.wake(left);
+            self.block(
+                Phase::Maintenance,
+                Block::RateLimited,
+                format!(
+                    "{} Nobody trades, because {} failovers within {} s are allowed (spec.failover.rateLimit). Look \
+                     for the cause, then run: kubectl tradingbot failover",
+                    current.message,
+                    self.spec.max_failovers,
+                    self.spec.rate_period.as_secs()
+                ),
+            );
+            return true;
+        }
+        if automatic && let Some(left) = self.cooling_down(current) {
+            self.wake(left);
+            self.say(Phase::Electing, format!("{} The next failover waits for the cool-down.", current.message));
+            return true;
+        }
+        if let Some(left) = self.pause_left(current) {
+            self.wake(left);
+            self.say(Phase::Electing, format!("{} The next attempt waits a moment.", current.message));
+            return true;
+        }
+        false
+    }
+
+    /// After a restore every bot counts as possibly trading and gets the full wait.
+    fn restore_wait(&self) -> Option<Duration> {
+        let needed = required_silence(self.spec.terms.lease_duration);
+        let since = self.now.surely_elapsed_since(self.seen.restored_at?);
+        needed.checked_sub(since).filter(|left| !left.is_zero())
+    }
+
+    fn rate_limited(&self) -> Option<Duration> {
+        let period = u64::try_from(self.spec.rate_period.as_millis()).unwrap_or(u64::MAX);
+        let ages: Vec<u64> = self
+            .record
+            .history
+            .iter()
+            .filter(|m| m.trigger == Trigger::Automatic && m.reason != Reason::RenewDeadline)
+            .filter_map(|m| m.active.map(|at| self.seen.wall.millis_since(at)))
+            .filter(|age| *age < period)
+            .collect();
+        let limit = self.spec.max_failovers as usize;
+        if limit == 0 || ages.len() < limit {
+            return None;
+        }
+        // Newest first: the window has room again when the limit-th youngest has left it.
+        ages.get(limit - 1).map(|age| Duration::from_millis(period - age))
+    }
+
+    fn cooling_down(&self, current: &Move) -> Option<Duration> {
+        if !matches!(current.reason, Reason::PromotionFailed | Reason::PromotionTimedOut) {
+            return None;
+        }
+        let last = self.record.history.iter().find(|m| m.trigger == Trigger::Automatic)?.active?;
+        let since = Duration::from_millis(self.seen.wall.millis_since(last));
+        self.spec.cooldown.checked_sub(since).filter(|left| !left.is_zero())
+    }
+
+    /// When everyone has failed once, and for failed reconciliations, attempts come at growing distances.
+    fn pause_left(&self, current: &Move) -> Option<Duration> {
+        let rounds = current.tried.len().saturating_sub(self.seen.pods.len().max(1) - 1);
+        let failures = u32::try_from(rounds).unwrap_or(5).max(current.attempts).min(6);
+        let last = self.memory.last_grant?;
+        let pause = (Duration::from_millis(500) * 2u32.pow(failures)).min(LONGEST_PAUSE);
+        if failures == 0 {
+            return None;
+        }
+        pause.checked_sub(self.now.surely_elapsed_since(last)).filter(|left| !left.is_zero())
+    }
+
+    /// A pod that counts towards the replicas.
+    pub fn is_usable(&self, pod: &Pod) -> bool {
+        !pod.terminating
+            && !pod.finished
+            && !pod.node_lost
+            && !self.record.lost.iter().any(|lost| lost.pod_uid == pod.uid)
+    }
+
+    /// A pod that the Lease can be granted to.
+    pub fn is_eligible(&self, pod: &Pod) -> bool {
+        self.is_usable(pod) && pod.ready
+    }
+
+    fn choose(&self, current: &Move) -> Option<PodRef> {
+        let from = current.from.as_ref().map(|p| p.uid.as_str());
+        let planned_away = matches!(
+            current.trigger,
+            Trigger::Switchover | Trigger::Failover | Trigger::RollingUpdate | Trigger::Eviction
+        );
+        let stays = current.returns_to_same_pod();
+        let bound_to_from = self.spec.manual && current.trigger == Trigger::Automatic && !current.approved;
+        self.seen
+            .pods
+            .iter()
+            .filter(|pod| self.is_eligible(pod))
+            .filter(|pod| !bound_to_from || from == Some(&pod.uid))
+            .min_by_key(|pod| {
+                let is_from = from == Some(pod.uid.as_str());
+                let failures = current.tried.iter().filter(|uid| **uid == pod.uid).count();
+                (
+                    current.wanted.as_deref().is_some_and(|wanted| wanted != pod.name),
+                    failures,
+                    stays && !is_from,
+                    planned_away && is_from,
+                    pod.revision != self.spec.revision,
+                    pod.draining,
+                    pod.slot,
+                )
+            })
+            .map(|pod| PodRef { name: pod.name.clone(), uid: pod.uid.clone() })
+    }
+
+    /// Write-ahead, then the grant: the epoch is in the status before anyone can hold it (design, rule 1).
+    fn grant(&mut self, pod: PodRef) {
+        let in_lease = self.seen.lease.as_ref();
+        let over = self.record.epoch;
+        let epoch = Epoch::next(self.record.epoch, in_lease.and_then(|l| l.epoch));
+        let previous = self.record.token.max(in_lease.and_then(|l| l.token).unwrap_or_default());
+        let token = FencingToken::next(previous, self.seen.wall);
+        let terms = self.spec.terms;
+        let grant = self.put_lease(
+            |lease| {
+                lease.transitions += u32::from(lease.epoch.is_some());
+                lease.holder = Some(pod.clone());
+                lease.epoch = Some(epoch);
+                lease.token = Some(token);
+                lease.permit = Some(Permit::Prepare);
+                lease.revoke = Revoke::Graceful;
+                lease.boot = None;
+                lease.renew = String::new();
+                lease.state = AgentState::Unknown;
+                lease.reason = String::new();
+                lease.successor = None;
+                lease.terms = Some(terms);
+            },
+            LeaseWrite::Grant,
+        );
+        self.record.fenced = self.record.fenced.max(over);
+        (self.record.epoch, self.record.token) = (epoch, token);
+        self.memory.last_grant = Some(self.now);
+        self.memory.step = None;
+        if let Some(current) = &mut self.record.current {
+            current.epoch = epoch;
+            current.to = Some(pod.clone());
+            current.elected = Some(self.seen.wall);
+            (current.reconciled, current.report) = (None, None);
+        }
+        self.candidate = Some(pod.uid.clone());
+        self.say(Phase::Electing, format!("{} is granted the Lease.", pod.name));
+        self.write_ahead(grant);
+    }
+
+    fn say_why_nobody(&mut self, current: &Move) {
+        let phase = if self.record.epoch == Epoch(0) { Phase::Pending } else { Phase::Electing };
+        let problem = self.seen.pods.iter().find_map(|p| p.problem.clone()).or(self.seen.template_error.clone());
+        let wait = problem.unwrap_or_else(|| "No pod is ready to trade yet.".into());
+        self.say(phase, format!("{} {wait}", current.message));
+    }
+}
+
+impl Move {
+    /// An outage or a wish to restart ends an epoch and moves nothing.
+    pub(super) fn returns_to_same_pod(&self) -> bool {
+        matches!(self.reason, Reason::RenewDeadline | Reason::RestartWanted | Reason::LeaseDisturbed)
+    }
+
+    /// Which kind of move a reconciliation policy sees.
+    pub(super) fn kind(&self) -> MoveKind {
+        let released = matches!(self.evidence, Some(Evidence::Released) | None);
+        match self.trigger {
+            Trigger::FirstStart => MoveKind::FirstStart,
+            Trigger::Automatic if released && self.reason == Reason::RestartWanted => MoveKind::Restart,
+            Trigger::Switchover | Trigger::RollingUpdate | Trigger::Eviction | Trigger::Resume if released => {
+                MoveKind::Switchover
+            }
+            _ => MoveKind::Failover,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Whether an epoch in the ledger is over (design, rule 11): evidence, and nothing else.
+
+use super::decide::Round;
+use super::types::*;
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason};
+use crate::core::silence::Silence;
+
+/// What the Lease itself proves about the ledger's epoch.
+pub(super) fn in_lease(ledger: &Ledger, lease: &LeaseRecord) -> Option<Evidence> {
+    if lease.epoch != Some(ledger.epoch) || lease.holder.is_some() {
+        return None;
+    }
+    let boot = lease.boot.as_ref().filter(|boot| boot.pod_uid == ledger.pod.uid)?;
+    if ledger.boot.as_ref().is_some_and(|known| known != boot) {
+        return None;
+    }
+    match lease.state {
+        AgentState::Released => Some(Evidence::Released),
+        AgentState::Restarted => {
+            let successor = lease.successor.as_ref()?;
+            (successor.pod_uid == ledger.pod.uid && successor != boot).then_some(Evidence::ContainerRestarted)
+        }
+        _ => None,
+    }
+}
+
+/// What the kubelet proves: it saw the end of the very container that ran this boot.
+pub(super) fn in_pods(ledger: &Ledger, pods: &[Pod]) -> Option<Evidence> {
+    let boot = ledger.boot.as_ref()?;
+    pods.iter()
+        .any(|pod| pod.uid == ledger.pod.uid && pod.terminated_boots.contains(boot))
+        .then_some(Evidence::ContainerTerminated)
+}
+
+/// Whether the Lease still names what the ledger names.
+pub(super) fn agrees(ledger: &Ledger, lease: &LeaseRecord) -> bool {
+    lease.epoch == Some(ledger.epoch)
+        && lease.is_held_by(&ledger.pod.uid)
+        && (ledger.boot.is_none() || lease.boot == ledger.boot)
+}
+
+impl Round<'_> {
+    /// Clears the ledger if there is evidence for exactly its record.
+    ///
+    /// Silence and a person's word say that the holder *should* be dead, not that it is: before they count, the Lease
+    /// is taken away by a compare-and-swap on the version whose silence was waited out, so that no renewal that is
+    /// still on its way can revive it.
+    pub fn clear_ledger(&mut self) {
+        let Some(ledger) = self.record.trading.clone() else { return };
+        let proven = self
+            .seen
+            .lease
+            .as_ref()
+            .and_then(|lease| in_lease(&ledger, lease))
+            .or_else(|| in_pods(&ledger, &self.seen.pods));
+        if let Some(evidence) = proven {
+            return self.close_epoch(&ledger, evidence, None);
+        }
+        if let Some((evidence, by)) = self.presumed_stopped(&ledger) {
+            let version = self.seen.lease.as_ref().map(|l| l.version.clone()).unwrap_or_default();
+            let fenced = self.memory.fenced_version.as_ref().is_some_and(|(e, v)| *e == ledger.epoch && *v == version);
+            let absent_for_good = self.seen.lease.is_none() && self.spec.deleting;
+            if fenced || absent_for_good {
+                return self.close_epoch(&ledger, evidence, by);
+            }
+            let fence = self.put_lease(
+                |lease| {
+                    lease.holder = None;
+                    lease.epoch = Some(ledger.epoch);
+                    lease.token = Some(ledger.token);
+                    lease.permit = Some(Permit::Revoke);
+                    lease.reason = "Fenced: the operator took the Lease away.".into();
+                },
+                LeaseWrite::Fence { epoch: ledger.epoch },
+            );
+            self.then.push(fence);
+        }
+    }
+
+    fn presumed_stopped(&mut self, ledger: &Ledger) -> Option<(Evidence, Option<String>)> {
+        for operation in &self.seen.operations {
+            if let OperationKind::Confirm { epoch, by } = &operation.kind
+                && *epoch == ledger.epoch
+            {
+                return Some((Evidence::Confirmed, Some(by.clone())));
+            }
+        }
+        if ledger.on_api_server_loss == OnApiServerLoss::Continue {
+            return None;
+        }
+        let version = self.seen.lease.as_ref().map(|l| l.version.as_str());
+        let fenced = matches!((&self.memory.fenced_version, version), (Some((e, v)), Some(now)) if *e == ledger.epoch && v == now);
+        if fenced {
+            return Some((Evidence::LeaseExpired, None));
+        }
+        match self.silence(ledger.lease_duration) {
+            Silence::Expired => Some((Evidence::LeaseExpired, None)),
+            Silence::Waiting(left) => {
+                // Only a silence that is under way is worth a timer; renewals reset it anyway.
+                if self.record.phase != Phase::Active {
+                    self.wake(left);
+                }
+                None
+            }
+            Silence::LinkDown => {
+                self.wake(LINK_RETRY);
+                None
+            }
+        }
+    }
+
+    fn close_epoch(&mut self, ledger: &Ledger, evidence: Evidence, by: Option<String>) {
+        let (mut reason, message) = self.why_it_ended(ledger, evidence);
+        if reason == Reason::RestartWanted && self.restarts_used_up(ledger) {
+            reason = Reason::ProcessExited;
+        }
+        let stopping = self.spec.deleting || self.spec.suspend;
+        if stopping {
+            self.record.current = None;
+        } else {
+            let trigger = if reason == Reason::PodDeleted { Trigger::Eviction } else { Trigger::Automatic };
+            self.begin_move(trigger, reason, message.clone());
+        }
+        if let Some(current) = &mut self.record.current {
+            current.evidence = Some(evidence);
+            current.confirmed_by = by;
+            current.fenced = Some(self.seen.wall);
+            let undecided =
+                matches!(current.reason, Reason::LeaseNotRenewed | Reason::PodGone | Reason::LeaseDisturbed);
+            if current.trigger == Trigger::Automatic && undecided && evidence != Evidence::LeaseExpired {
+                (current.reason, current.message) = (reason, message);
+            }
+            if !matches!(reason, Reason::RenewDeadline | Reason::RestartWanted | Reason::Requested) {
+                current.remember_failure(&ledger.pod.uid);
+            }
+        }
+        if evidence == Evidence::LeaseExpired {
+            let container_id = self.pod(&ledger.pod.uid).and_then(|p| p.container_id.clone());
+            self.record.lost.push(Lost { pod_uid: ledger.pod.uid.clone(), container_id });
+        }
+        self.record.trading = None;
+        self.record.active_since = None;
+        self.record.fenced = self.record.fenced.max(ledger.epoch);
+        self.memory.step = None;
+        self.memory.fenced_version = None;
+    }
+
+    /// Reconciled restarts on one pod, without anything else in between, are limited like those in place.
+    fn restarts_used_up(&self, ledger: &Ledger) -> bool {
+        let on_this_pod = |m: &&Move| m.reason == Reason::RestartWanted && m.to.as_ref() == Some(&ledger.pod);
+        self.record.history.iter().take_while(on_this_pod).count() >= self.spec.restarts as usize
+    }
+
+    fn why_it_ended(&self, ledger: &Ledger, evidence: Evidence) -> (Reason, String) {
+        let pod = &ledger.pod.name;
+        let lease = self.seen.lease.as_ref();
+        let sentence = lease
+            .and_then(|l| l.reason.split_once(": "))
+            .map(|(_, text)| text.to_owned())
+            .unwrap_or_else(|| "it did not say why.".into());
+        match evidence {
+            Evidence::Released => {
+                let reason = match lease.and_then(|l| ReleaseReason::parse(&l.reason)) {
+                    Some(ReleaseReason::ProcessExited) => Reason::ProcessExited,
+                    Some(ReleaseReason::RestartWanted) => Reason::RestartWanted,
+                    Some(ReleaseReason::PromotionFailed) => Reason::PromotionFailed,
+                    Some(ReleaseReason::RenewDeadline) => Reason::RenewDeadline,
+                    Some(ReleaseReason::PodStopping) => Reason::PodDeleted,
+                    Some(ReleaseReason::AgentRestarted) => Reason::ContainerTerminated,
+                    Some(ReleaseReason::Revoked) | None => Reason::Requested,
+                };
+                (reason, format!("The agent of {pod} released the Lease: {sentence}"))
+            }
+            Evidence::ContainerTerminated => {
+                (Reason::ContainerTerminated, format!("The kubelet reported the end of the container of {pod}."))
+            }
+            Evidence::ContainerRestarted => {
+                (Reason::ContainerTerminated, format!("The container of {pod} ended and was started again."))
+            }
+            Evidence::LeaseExpired => (
+                Reason::LeaseNotRenewed,
+                format!("{pod} did not renew its Lease for {} s and the tolerance.", ledger.lease_duration.as_secs()),
+            ),
+            Evidence::Confirmed => (Reason::Requested, format!("A person confirmed that {pod} has stopped.")),
+        }
+    }
+}
+
+impl Move {
+    /// Remembers a pod that failed in this move; it is tried again only after the others.
+    pub(super) fn remember_failure(&mut self, pod_uid: &str) {
+        self.tried.push(pod_uid.to_owned());
+        if self.tried.len() > HISTORY_LENGTH {
+            self.tried.remove(0);
+        }
+    }
+}
+
+/// How soon to look again while our own link to the API server is broken.
+const LINK_RETRY: std::time::Duration = std::time::Duration::from_millis(500);

@@ -1,0 +1,217 @@
+//! While the ledger names someone: keep that one trading, or have it stop.
+
+use std::time::Duration;
+
+use super::decide::Round;
+use super::evidence::agrees;
+use super::types::*;
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, Revoke};
+
+/// On top of the times that the spec gives a step, for the ways in between.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// A planned end of an epoch: a move, or none when the resource is suspended or deleted.
+struct Stop {
+    planned: Option<(Trigger, Reason)>,
+    how: Revoke,
+    message: String,
+}
+
+impl Round<'_> {
+    pub fn with_incumbent(&mut self, ledger: &Ledger) {
+        let name = ledger.pod.name.clone();
+        let lease = match self.seen.lease.clone() {
+            Some(lease) if agrees(ledger, &lease) => lease,
+            _ => {
+                let what = if self.seen.lease.is_none() { "was deleted" } else { "was changed by someone else" };
+                let message = format!("The Lease {what}; whether {name} has stopped is not known yet.");
+                self.begin_move_unless_stopping(Trigger::Automatic, Reason::LeaseDisturbed, message.clone());
+                return self.await_silence(ledger, message);
+            }
+        };
+        if let Some(trading) = &mut self.record.trading {
+            trading.boot = lease.boot.clone();
+        }
+        match lease.effective_permit() {
+            Permit::Prepare => self.complete_permit(ledger),
+            Permit::Trade => self.watch_over(ledger, &lease),
+            Permit::Revoke => self.await_release(ledger, &lease),
+        }
+    }
+
+    /// The ledger was written and the permit was not, or its outcome is unknown.
+    fn complete_permit(&mut self, ledger: &Ledger) {
+        let fit = self.pod(&ledger.pod.uid).is_some_and(|p| !p.terminating && !p.finished);
+        let wanted = fit && !self.spec.suspend && !self.spec.deleting;
+        let permit = if wanted { Permit::Trade } else { Permit::Revoke };
+        let put = self.put_lease(|l| l.permit = Some(permit), LeaseWrite::Permit);
+        self.then.push(put);
+        let phase = if wanted { Phase::Activating } else { Phase::Switching };
+        self.say(phase, format!("{} is told what it may do.", ledger.pod.name));
+        self.active = wanted.then(|| ledger.pod.uid.clone());
+    }
+
+    fn watch_over(&mut self, ledger: &Ledger, lease: &LeaseRecord) {
+        let name = &ledger.pod.name;
+        if let Some(stop) = self.stop_wanted(ledger, lease) {
+            if let Some((trigger, reason)) = stop.planned {
+                self.begin_move(trigger, reason, stop.message.clone());
+            }
+            let how = stop.how;
+            let put = self.put_lease(|l| (l.permit, l.revoke) = (Some(Permit::Revoke), how), LeaseWrite::Permit);
+            self.write_ahead(put);
+            return self.say(Phase::Switching, stop.message);
+        }
+        if let Some((trigger, reason, message)) = self.in_doubt(ledger, lease) {
+            self.begin_move_unless_stopping(trigger, reason, message.clone());
+            return self.await_silence(ledger, message);
+        }
+        self.active = Some(ledger.pod.uid.clone());
+        if lease.state == AgentState::Active {
+            self.memory.step = None;
+            self.finish_move(ledger);
+            self.say(Phase::Active, format!("{name} trades."));
+        } else {
+            self.say(Phase::Activating, format!("{name} may trade; its bot is starting or being promoted."));
+        }
+    }
+
+    /// Why the active should stop although it is well.
+    fn stop_wanted(&mut self, ledger: &Ledger, lease: &LeaseRecord) -> Option<Stop> {
+        let name = &ledger.pod.name;
+        let stop = |planned, how, message: String| Some(Stop { planned, how, message });
+        if self.spec.deleting {
+            return stop(None, Revoke::Graceful, format!("The resource is being deleted; {name} is stopping."));
+        }
+        if self.spec.suspend {
+            return stop(None, Revoke::Graceful, format!("spec.suspend is set; {name} is stopping."));
+        }
+        if self.record.operation.as_ref().is_some_and(|o| o.since == ledger.epoch) {
+            let forced = self.record.current.as_ref().is_some_and(|m| m.trigger == Trigger::Failover);
+            let how = if forced { Revoke::Now } else { Revoke::Graceful };
+            return stop(None, how, format!("A move away from {name} was asked for; it is stopping."));
+        }
+        let Some(pod) = self.pod(&ledger.pod.uid).cloned() else {
+            let message = format!("The pod {name} was deleted by force; its agent is told to stop.");
+            return stop(Some((Trigger::Automatic, Reason::PodGone)), Revoke::Graceful, message);
+        };
+        let steady = lease.state == AgentState::Active;
+        if steady && !pod.terminating && !self.spec.manual && pod.draining && self.has_other(&pod, |p| !p.draining) {
+            let message = format!("The node of {name} is cordoned; trading moves to another one.");
+            return stop(Some((Trigger::Eviction, Reason::NodeDrained)), Revoke::Graceful, message);
+        }
+        let outdated = pod.revision != self.spec.revision && self.seen.template_error.is_none();
+        if steady && !pod.terminating && outdated && self.others_are_current(&pod) {
+            let message = format!("The template changed; trading moves from {name} to a pod of the new one.");
+            return stop(Some((Trigger::RollingUpdate, Reason::RollingUpdate)), Revoke::Graceful, message);
+        }
+        if !steady && self.overdue(Step::Promote(ledger.epoch), self.spec.promotion_time + SLACK) {
+            let message = format!("{name} did not come to trade in time; it is stopped.");
+            return stop(Some((Trigger::Automatic, Reason::PromotionTimedOut)), Revoke::Now, message);
+        }
+        None
+    }
+
+    /// Signs that the active will not last, none of which is evidence.
+    fn in_doubt(&mut self, ledger: &Ledger, lease: &LeaseRecord) -> Option<(Trigger, Reason, String)> {
+        let name = &ledger.pod.name;
+        let renew_deadline = lease.terms.map_or(ledger.lease_duration / 2, |t| t.renew_deadline);
+        if self.pod(&ledger.pod.uid).is_some_and(|p| p.terminating) {
+            let message = format!("The pod {name} is being deleted; its agent stops the bot and releases.");
+            return Some((Trigger::Eviction, Reason::PodDeleted, message));
+        }
+        if lease.state == AgentState::Demoting {
+            return Some((
+                Trigger::Automatic,
+                Reason::LeaseNotRenewed,
+                format!("The agent of {name} is stopping the bot."),
+            ));
+        }
+        let silent = self.silent_for();
+        if silent >= renew_deadline {
+            let message = format!("{name} has not renewed its Lease for {} s.", silent.as_secs());
+            return Some((Trigger::Automatic, Reason::LeaseNotRenewed, message));
+        }
+        None
+    }
+
+    fn begin_move_unless_stopping(&mut self, trigger: Trigger, reason: Reason, message: String) {
+        if !self.spec.suspend && !self.spec.deleting {
+            self.begin_move(trigger, reason, message);
+        }
+    }
+
+    /// Nothing can be done but wait for evidence, which silence will be at the latest.
+    fn await_silence(&mut self, ledger: &Ledger, message: String) {
+        if ledger.on_api_server_loss == OnApiServerLoss::Continue {
+            let name = &ledger.pod.name;
+            let advice = format!(
+                "{message} It was allowed to trade on without the API server, so silence proves nothing. Make sure \
+                 that {name} has stopped, then run: kubectl tradingbot confirm-stopped"
+            );
+            return self.block(Phase::Blocked, Block::SilentUnderContinue, advice);
+        }
+        let half = ledger.lease_duration / 2;
+        let phase = if self.silent_for() > half { Phase::Fencing } else { Phase::Suspect };
+        if let crate::core::silence::Silence::Waiting(left) = self.silence(ledger.lease_duration) {
+            self.wake(left);
+        }
+        self.say(phase, message);
+    }
+
+    /// The permit is revoked: the agent stops the bot and releases. If it does not, it is told to stop at once; then
+    /// its pod is deleted, so that the kubelet ends the container.
+    fn await_release(&mut self, ledger: &Ledger, lease: &LeaseRecord) {
+        let name = &ledger.pod.name;
+        let fence_by_silence = self.silent_for() >= lease.terms.map_or(ledger.lease_duration, |t| t.renew_deadline);
+        if fence_by_silence {
+            return self.await_silence(ledger, format!("{name} was asked to stop and does not answer."));
+        }
+        match lease.revoke {
+            Revoke::Graceful if self.overdue(Step::Stop(ledger.epoch), self.spec.stop_time + SLACK) => {
+                let put = self.put_lease(|l| l.revoke = Revoke::Now, LeaseWrite::Permit);
+                self.then.push(put);
+            }
+            Revoke::Now
+                if self.overdue(Step::StopNow(ledger.epoch), SLACK)
+                    && self.pod(&ledger.pod.uid).is_some_and(|p| !p.terminating) =>
+            {
+                self.last.push(Action::DeletePod(ledger.pod.clone()));
+            }
+            _ => {}
+        }
+        self.say(Phase::Switching, format!("{name} was asked to stop and is stopping."));
+    }
+
+    /// The permitted pod trades: the move that led here is over, and a mere suspicion is forgotten.
+    fn finish_move(&mut self, ledger: &Ledger) {
+        if self.record.active_since.is_none() {
+            self.record.active_since = Some(self.seen.wall);
+        }
+        let Some(mut done) = self.record.current.take() else { return };
+        if done.epoch != ledger.epoch {
+            if self.record.operation.is_some() {
+                self.record.current = Some(done);
+            }
+            return;
+        }
+        done.active = Some(self.seen.wall);
+        if done.trigger != Trigger::FirstStart {
+            self.record.total += 1;
+        }
+        self.finish_operation(&done);
+        self.record.history.insert(0, done);
+        self.record.history.truncate(HISTORY_LENGTH);
+    }
+
+    fn has_other(&self, active: &Pod, fit: impl Fn(&Pod) -> bool) -> bool {
+        self.seen.pods.iter().any(|p| p.uid != active.uid && self.is_eligible(p) && fit(p))
+    }
+
+    /// Standbys first: the active of an old template moves when all the others are of the new one and one is ready.
+    fn others_are_current(&self, active: &Pod) -> bool {
+        let current = |p: &Pod| p.revision == self.spec.revision;
+        let others = || self.seen.pods.iter().filter(|p| p.uid != active.uid && self.is_usable(p));
+        others().all(current) && self.has_other(active, current)
+    }
+}

@@ -1,0 +1,168 @@
+//! One-shot actions that a person asked for, one at a time.
+
+use super::decide::Round;
+use super::types::*;
+use crate::core::lease::{AgentState, Permit};
+
+impl Round<'_> {
+    /// Starts, refuses and follows operations.
+    pub fn follow_operations(&mut self) {
+        let still_there = |o: &RunningOperation| self.seen.operations.iter().any(|s| s.uid == o.uid);
+        if !self.record.operation.as_ref().is_some_and(still_there) {
+            self.record.operation = None;
+        }
+        for operation in &self.seen.operations {
+            let running = self.record.operation.as_ref();
+            if running.is_some_and(|r| r.uid == operation.uid) {
+                continue;
+            }
+            match self.judge(operation) {
+                Verdict::Begin(message) => {
+                    self.record.operation = Some(RunningOperation {
+                        name: operation.name.clone(),
+                        uid: operation.uid.clone(),
+                        since: self.record.epoch,
+                        to: operation.to.clone(),
+                    });
+                    self.update(operation, OperationUpdate::Running { message }, false);
+                }
+                Verdict::Done(message) => self.update(operation, OperationUpdate::Succeeded { message }, true),
+                Verdict::Refuse(reason, message) => {
+                    self.update(operation, OperationUpdate::Failed { reason, message }, true);
+                }
+                Verdict::Wait => {}
+            }
+        }
+    }
+
+    fn update(&mut self, operation: &Operation, update: OperationUpdate, before_status: bool) {
+        let action = Action::UpdateOperation { name: operation.name.clone(), uid: operation.uid.clone(), update };
+        // What ended must be known as ended before the status forgets that it ran, or it would run twice.
+        if before_status { self.first.push(action) } else { self.last.push(action) }
+    }
+
+    fn judge(&mut self, operation: &Operation) -> Verdict {
+        if let OperationKind::Confirm { epoch, by } = &operation.kind {
+            return self.judge_confirmation(*epoch, by);
+        }
+        if self.record.operation.is_some() {
+            let text = "Another operation on this bot is under way. Wait until it has ended, then ask again.";
+            return Verdict::Refuse("AnotherOperationRuns", text.into());
+        }
+        if self.spec.deleting || self.spec.suspend {
+            let text = "The bot is suspended or being deleted, so nobody shall trade. Set spec.suspend to false first.";
+            return Verdict::Refuse("Suspended", text.into());
+        }
+        let forced = operation.kind == OperationKind::Failover;
+        let Some(ledger) = self.record.trading.clone() else { return self.judge_without_active(operation, forced) };
+        if operation.to.as_ref() == Some(&ledger.pod.name) {
+            return Verdict::Done(format!("{} trades already.", ledger.pod.name));
+        }
+        let well = self.seen.lease.as_ref().is_some_and(|l| {
+            l.is_held_by(&ledger.pod.uid) && l.permit == Some(Permit::Trade) && l.state == AgentState::Active
+        });
+        if !forced && !well {
+            let text = format!("{} is not trading steadily. Wait, or use a forced failover.", ledger.pod.name);
+            return Verdict::Refuse("ActiveNotSteady", text);
+        }
+        if well && let Err(refusal) = self.check_target(operation, &ledger.pod.uid) {
+            return refusal;
+        }
+        let trigger = if forced { Trigger::Failover } else { Trigger::Switchover };
+        self.begin_move(trigger, Reason::Requested, format!("{} was asked for.", operation.name));
+        self.approve(operation);
+        if let Some(current) = &mut self.record.current {
+            current.trigger = trigger;
+        }
+        Verdict::Begin(format!("Trading moves away from {}.", ledger.pod.name))
+    }
+
+    fn judge_without_active(&mut self, operation: &Operation, forced: bool) -> Verdict {
+        if !forced {
+            let text =
+                "Nobody trades at the moment, so there is nothing to switch over. Wait, or use a forced failover.";
+            return Verdict::Refuse("NobodyTrades", text.into());
+        }
+        if let Some(to) = &operation.to
+            && !self.seen.pods.iter().any(|p| p.name == *to)
+        {
+            return Verdict::Refuse("TargetNotReady", format!("There is no pod {to} of this bot."));
+        }
+        self.begin_move(Trigger::Failover, Reason::Requested, format!("{} was asked for.", operation.name));
+        self.approve(operation);
+        // A candidate that is blocked starts anew, under a new epoch.
+        self.record.fenced = self.record.epoch;
+        Verdict::Begin("Limits are lifted for this move; a standby is elected.".into())
+    }
+
+    fn approve(&mut self, operation: &Operation) {
+        if let Some(current) = &mut self.record.current {
+            current.approved = true;
+            current.wanted = operation.to.clone();
+            current.attempts = 0;
+            current.tried.clear();
+        }
+    }
+
+    fn check_target(&self, operation: &Operation, active_uid: &str) -> Result<(), Verdict> {
+        let fit = |p: &&Pod| p.uid != active_uid && self.is_eligible(p);
+        let found = match &operation.to {
+            Some(to) => self.seen.pods.iter().filter(fit).any(|p| p.name == *to),
+            None => self.seen.pods.iter().any(|p| fit(&p)),
+        };
+        if found {
+            return Ok(());
+        }
+        let who = operation.to.as_deref().map_or("No standby is".into(), |to| format!("{to} is not"));
+        Err(Verdict::Refuse("TargetNotReady", format!("{who} ready to take over, so the active goes on trading.")))
+    }
+
+    fn judge_confirmation(&mut self, epoch: crate::core::ids::Epoch, by: &str) -> Verdict {
+        match &self.record.trading {
+            _ if by.trim().is_empty() => {
+                Verdict::Refuse("NameMissing", "Say who confirms it: set spec.confirm.by to a person's name.".into())
+            }
+            Some(ledger) if ledger.epoch == epoch => Verdict::Wait,
+            _ if epoch <= self.record.fenced => Verdict::Done(format!("Epoch {epoch} is known to be over.")),
+            Some(ledger) => Verdict::Refuse(
+                "OtherEpoch",
+                format!("Epoch {epoch} is not the one that may be trading; that is epoch {}.", ledger.epoch),
+            ),
+            None => Verdict::Refuse("NobodyTrades", format!("Nobody trades in epoch {epoch}.")),
+        }
+    }
+
+    /// The move that an operation asked for has led to trading.
+    pub fn finish_operation(&mut self, done: &Move) {
+        let Some(running) = self.record.operation.take() else { return };
+        let to = done.to.as_ref().map(|p| p.name.clone()).unwrap_or_default();
+        let update = match &running.to {
+            Some(wanted) if *wanted != to => OperationUpdate::Failed {
+                reason: "TradesElsewhere",
+                message: format!("{wanted} could not take over; {to} trades instead."),
+            },
+            _ => OperationUpdate::Succeeded { message: format!("{to} trades in epoch {}.", done.epoch) },
+        };
+        self.first.push(Action::UpdateOperation { name: running.name, uid: running.uid, update });
+    }
+
+    /// An operation does not wait for what only people can change.
+    pub fn end_operation_that_cannot_go_on(&mut self) {
+        let stuck = self.record.blocked.is_some() || self.spec.suspend || self.spec.deleting;
+        let began_now = self.last.iter().any(|a| matches!(a, Action::UpdateOperation { .. }));
+        if !stuck || began_now {
+            return;
+        }
+        if let Some(running) = self.record.operation.take() {
+            let update = OperationUpdate::Failed { reason: "Blocked", message: self.record.message.clone() };
+            self.first.push(Action::UpdateOperation { name: running.name, uid: running.uid, update });
+        }
+    }
+}
+
+enum Verdict {
+    Begin(String),
+    Done(String),
+    Refuse(&'static str, String),
+    Wait,
+}
