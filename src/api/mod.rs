@@ -2,5 +2,15 @@
 //! configuration, and the names they go by.
 
 pub mod agent_config;
+#[cfg(feature = "schema")]
+pub mod bot;
+#[cfg(feature = "schema")]
+pub mod bot_status;
 pub mod lease;
 pub mod names;
+#[cfg(feature = "schema")]
+pub mod operation;
+#[cfg(feature = "schema")]
+pub mod record;
+#[cfg(feature = "schema")]
+pub mod wanted;

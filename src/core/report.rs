@@ -7,6 +7,7 @@ pub const MAX_BYTES: usize = 4096;
 
 /// What a reconciliation found and did at the exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Report {
     /// Orders found open.
