@@ -47,6 +47,7 @@ pub struct TradingBotSpec {
     pub standby_mode: StandbyMode,
     /// The container of the template that trades.
     #[serde(default = "bot")]
+    #[schemars(length(min = 1, max = 63))]
     pub container_name: String,
     /// The kill switch: true stops trading, gracefully, everywhere.
     #[serde(default)]
@@ -56,6 +57,7 @@ pub struct TradingBotSpec {
     /// Volume claims of which every slot gets its own, as in a StatefulSet. Claims that all pods share go into the
     /// template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
     pub volume_claim_templates: Vec<VolumeClaimTemplate>,
     /// What is called when a pod is to trade, and when it is to stop.
     #[serde(default)]
@@ -92,6 +94,7 @@ pub struct VolumeClaimTemplate {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimMetadata {
     /// The name under which containers mount it.
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Labels of the claims.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -124,6 +127,7 @@ pub struct Hook {
     pub http: Option<HttpHook>,
     /// After this many seconds it has failed.
     #[serde(default = "five")]
+    #[schemars(range(min = 1, max = 300))]
     pub timeout_seconds: u32,
 }
 
@@ -135,6 +139,7 @@ fn five() -> u32 {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecHook {
     /// Program and arguments; no shell is involved.
+    #[schemars(length(min = 1, max = 100))]
     pub command: Vec<String>,
 }
 
@@ -144,14 +149,18 @@ pub struct ExecHook {
 pub struct HttpHook {
     /// The request's method.
     #[serde(default = "post")]
+    #[schemars(regex(pattern = r"^[A-Z]{1,20}$"))]
     pub method: String,
     /// The bot's port.
+    #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
     /// Path and query.
     #[serde(default = "slash")]
+    #[schemars(length(max = 2000), regex(pattern = r"^/[!-~]*$"))]
     pub path: String,
     /// Headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub headers: Vec<Header>,
     /// A Secret with the keys username and password, for basic authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,8 +179,10 @@ fn slash() -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
     /// Its name.
+    #[schemars(length(max = 200), regex(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
     pub name: String,
     /// Its value.
+    #[schemars(length(max = 4000))]
     pub value: String,
 }
 
@@ -179,6 +190,7 @@ pub struct Header {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRef {
     /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
@@ -187,10 +199,13 @@ pub struct SecretRef {
 #[serde(rename_all = "camelCase", default)]
 pub struct Leadership {
     /// An active that was not heard of for so long has stopped, and another may trade.
+    #[schemars(range(min = 4, max = 3600))]
     pub lease_duration_seconds: u32,
     /// Between two renewals.
+    #[schemars(range(min = 1, max = 3600))]
     pub renew_period_seconds: u32,
     /// After so long without a successful renewal the active begins to stop.
+    #[schemars(range(min = 2, max = 3600))]
     pub renew_deadline_seconds: u32,
     /// What the active does when the API server cannot be reached. Continue: it trades on, and is never replaced on
     /// silence.
@@ -215,10 +230,13 @@ pub struct FailoverPolicy {
     /// Manual: trading never moves to another pod unless a person asks.
     pub mode: FailoverMode,
     /// The objective that the duration of every move is judged against.
+    #[schemars(range(min = 1, max = 86400))]
     pub target_seconds: u32,
     /// How often a process that ended is started again on its pod before trading moves.
+    #[schemars(range(max = 100))]
     pub in_place_restarts: u32,
     /// Between two failovers that a failed health check or promotion asks for. A lost active never waits.
+    #[schemars(range(max = 86400))]
     pub cooldown_seconds: u32,
     /// How many automatic failovers are allowed; after that people are asked.
     pub rate_limit: RateLimit,
@@ -251,8 +269,10 @@ pub enum FailoverMode {
 #[serde(rename_all = "camelCase", default)]
 pub struct RateLimit {
     /// So many within the period; 0 means no limit.
+    #[schemars(range(max = 20))]
     pub max_failovers: u32,
     /// The period.
+    #[schemars(range(min = 1, max = 604800))]
     pub period_seconds: u32,
 }
 
@@ -267,6 +287,7 @@ impl Default for RateLimit {
 #[serde(rename_all = "camelCase")]
 pub struct Reconciliation {
     /// A command that runs with the image, environment and volumes of the bot's container.
+    #[schemars(length(max = 100))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// A Job of its own.
@@ -274,18 +295,21 @@ pub struct Reconciliation {
     pub job_template: Option<JobTemplateSpec>,
     /// The kinds of moves it runs on.
     #[serde(default = "usual_moves")]
+    #[schemars(length(min = 1, max = 4))]
     pub run_on: Vec<MoveKind>,
     /// What a failure leads to. Retry tries again and blocks when the retries are used up.
     #[serde(default)]
     pub on_failure: OnFailure,
     /// How many further attempts Retry makes.
     #[serde(default = "two")]
+    #[schemars(range(max = 10))]
     pub retries: u32,
     /// What reported discrepancies lead to.
     #[serde(default)]
     pub on_discrepancy: OnDiscrepancy,
     /// How long the program may take.
     #[serde(default = "sixty")]
+    #[schemars(range(min = 1, max = 86400))]
     pub deadline_seconds: u32,
 }
 

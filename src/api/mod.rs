@@ -6,11 +6,17 @@ pub mod agent_config;
 pub mod bot;
 #[cfg(feature = "schema")]
 pub mod bot_status;
+#[cfg(feature = "schema")]
+pub mod crds;
 pub mod lease;
 pub mod names;
 #[cfg(feature = "schema")]
 pub mod operation;
 #[cfg(feature = "schema")]
 pub mod record;
+#[cfg(feature = "schema")]
+mod rules;
+#[cfg(feature = "schema")]
+mod schema;
 #[cfg(feature = "schema")]
 pub mod wanted;

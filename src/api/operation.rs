@@ -32,15 +32,18 @@ use crate::core::ids::Epoch;
 #[serde(rename_all = "camelCase")]
 pub struct TradingBotOperationSpec {
     /// The TradingBot, in the same namespace.
+    #[schemars(length(max = 40), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub bot_name: String,
     /// What is asked for.
     #[serde(rename = "type")]
     pub type_: OperationType,
     /// The pod that shall trade. Absent: the operator chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub to: Option<String>,
     /// Why, for those who read it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1000))]
     pub reason: Option<String>,
     /// For ConfirmStopped: what is confirmed, and who does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,8 +76,10 @@ impl OperationType {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Confirmation {
     /// The epoch in status.trading that is meant.
+    #[schemars(range(min = 1))]
     pub epoch: u64,
     /// Who says so.
+    #[schemars(length(max = 200), regex(pattern = r"[^\s]"))]
     pub by: String,
 }
 
