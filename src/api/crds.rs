@@ -66,6 +66,7 @@ fn generated<K: CustomResourceExt>(refine: impl FnOnce(&mut Value), rules: &[Rul
     refine(schema);
     let status = &mut schema["properties"]["status"];
     schema::refine_lists(status);
+    schema::drop_defaults(status);
     schema::drop_descriptions_below(&mut status["properties"]["conditions"]);
     for rule in rules {
         add(schema, rule);

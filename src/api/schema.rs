@@ -39,6 +39,16 @@ pub fn refine(schema: &mut Value) {
             node.insert("format".into(), json!("int64"));
             node.entry("minimum").or_insert(json!(0));
         }
+        if let Some(Value::String(text)) = node.get_mut("description") {
+            *text = text.replace('\n', " ");
+        }
+    });
+}
+
+/// A status is written whole; what is not there was never said.
+pub fn drop_defaults(schema: &mut Value) {
+    each(schema, &mut |node| {
+        node.remove("default");
     });
 }
 

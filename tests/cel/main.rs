@@ -1,0 +1,6 @@
+//! What the API server refuses and accepts, tried on a real one: `make cluster` gives it, or set KUBECONFIG.
+
+mod bot;
+mod cluster;
+mod operation;
+mod status;
