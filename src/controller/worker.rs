@@ -283,11 +283,10 @@ impl Worker {
         if news {
             return Ok(Next::Again);
         }
-        let renew_deadline = observed.facts.lease.as_ref().filter(|l| l.holder.is_some()).and_then(|l| l.terms);
         let wake_after = decision.wake_after.into_iter().chain(self.template.recheck_after()).min();
         Ok(Next::Wait(Schedule {
             at: wake_after.map(|after| (Instant::now() + after, Trigger::Timer)),
-            silence: renew_deadline.map(|terms| terms.renew_deadline),
+            silence: decision.silence_limit,
         }))
     }
 
