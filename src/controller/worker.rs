@@ -242,7 +242,7 @@ impl Worker {
             (true, _) => {}
         }
         if !deleting {
-            let kept = self.children.keep(&operator, &observed.bot).await;
+            let kept = self.children.keep(&operator, &observed).await;
             self.troubles.child = trouble(kept)?;
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
