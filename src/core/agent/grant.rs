@@ -7,7 +7,7 @@ use crate::core::lease::{AgentState, LeaseRecord, Permit, Revoke, Terms};
 use crate::core::silence::GUARD;
 
 /// Whether terms can be kept at all. A grant with others is not taken up.
-pub(super) fn are_sound(terms: &Terms) -> bool {
+pub fn can_be_kept(terms: &Terms) -> bool {
     !terms.renew_period.is_zero()
         && terms.renew_period < terms.renew_deadline
         && terms.renew_deadline < terms.lease_duration
@@ -141,7 +141,7 @@ impl Machine<'_> {
             return;
         }
         let stage = match record.boot {
-            None if permit != Permit::Revoke && are_sound(&terms) => Stage::Claiming,
+            None if permit != Permit::Revoke && can_be_kept(&terms) => Stage::Claiming,
             Some(boot) if boot.pod_uid == self.setup.pod.uid && boot != self.setup.boot => Stage::Clearing(boot),
             _ => return,
         };

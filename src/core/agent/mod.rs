@@ -11,5 +11,6 @@ mod step;
 mod tests;
 mod types;
 
+pub use grant::can_be_kept;
 pub use step::{deadline, leadership, step, wake_at};
 pub use types::*;
