@@ -49,15 +49,6 @@ impl Auditor {
         }
     }
 
-    /// Reads a whole log.
-    pub fn read<'a>(options: Options, lines: impl Iterator<Item = &'a str>) -> Verdict {
-        let mut auditor = Self::new(options);
-        for line in lines {
-            auditor.line(line);
-        }
-        auditor.finish()
-    }
-
     /// Reads the next line.
     pub fn line(&mut self, line: &str) {
         if line.trim().is_empty() {

@@ -28,7 +28,9 @@ impl Log {
         self.add("marker", json!({"text": text}))
     }
     fn judge(&self, options: Options) -> Verdict {
-        Auditor::read(options, self.0.iter().map(String::as_str))
+        let mut auditor = Auditor::new(options);
+        self.0.iter().for_each(|line| auditor.line(line));
+        auditor.finish()
     }
     fn broken(&self) -> Vec<(Rule, u64)> {
         self.judge(reconciled()).violations_by_rule.into_iter().collect()
