@@ -1,4 +1,10 @@
 //! Exactly one trading bot trades: the library behind the operator, the agent and the kubectl plugin.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod api;
+#[cfg(feature = "operator")]
+pub mod controller;
 pub mod core;
+#[cfg(feature = "operator")]
+pub mod runtime;

@@ -2,5 +2,21 @@
 //! configuration, and the names they go by.
 
 pub mod agent_config;
+#[cfg(feature = "schema")]
+pub mod bot;
+#[cfg(feature = "schema")]
+pub mod bot_status;
+#[cfg(feature = "schema")]
+pub mod crds;
 pub mod lease;
 pub mod names;
+#[cfg(feature = "schema")]
+pub mod operation;
+#[cfg(feature = "schema")]
+pub mod record;
+#[cfg(feature = "schema")]
+mod rules;
+#[cfg(feature = "schema")]
+mod schema;
+#[cfg(feature = "schema")]
+pub mod wanted;

@@ -172,6 +172,7 @@ impl ReleaseReason {
 
 /// What an agent does when the API server cannot be reached (design, rule 10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnApiServerLoss {
     /// Stop trading before the Lease can be taken away.
     #[default]

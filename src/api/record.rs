@@ -1,0 +1,411 @@
+//! [`Record`] to and from the status: nothing that decisions depend on is lost when the operator restarts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+
+use super::bot_status::*;
+use super::names::LABEL_BOT;
+use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
+use crate::core::ids::{Epoch, FencingToken, PodRef};
+use crate::core::time::Wall;
+
+/// What the status says besides the [`Record`]: seen, not decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// The bot's name.
+    pub bot: String,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// `spec.replicas`.
+    pub desired_replicas: u32,
+    /// How many pods there are, terminating ones not counted.
+    pub replicas: u32,
+    /// How many standbys could take over now.
+    pub ready_standbys: u32,
+    /// The node of the pod in the ledger.
+    pub node: Option<String>,
+    /// That node's zone.
+    pub zone: Option<String>,
+    /// `spec.failover.targetSeconds`: history is judged by the present objective.
+    pub target: Duration,
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// How many of the last moves the mean duration is taken of.
+const AVERAGED_MOVES: usize = 5;
+
+/// The status that says all of `record` and of `seen`.
+pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
+    let Record {
+        phase,
+        message,
+        blocked,
+        epoch,
+        token,
+        fenced,
+        trading,
+        active_since,
+        lost,
+        jobs,
+        current,
+        history,
+        total,
+        operation,
+    } = record;
+    let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, conditions } = seen;
+    let desired = desired_replicas.saturating_sub(1);
+    TradingBotStatus {
+        observed_generation: generation,
+        phase: *phase,
+        message: message.clone(),
+        blocked: *blocked,
+        epoch: epoch.0,
+        token: token.0,
+        fenced_epoch: fenced.0,
+        trading: trading.as_ref().map(trading_from),
+        active: trading.as_ref().map(|ledger| ActivePod {
+            pod: ledger.pod.name.clone(),
+            node,
+            zone,
+            since_time: active_since.map(time_from),
+        }),
+        standbys: Standbys { desired, ready: ready_standbys, summary: format!("{ready_standbys}/{desired}") },
+        lost: lost
+            .iter()
+            .map(|l| LostPod { pod_uid: l.pod_uid.clone(), container_id: l.container_id.clone() })
+            .collect(),
+        jobs: jobs.iter().map(|token| token.0).collect(),
+        failover: FailoverStatus {
+            total: *total,
+            average_milliseconds: average(history),
+            last_time: history.iter().find(|m| m.trigger != Trigger::FirstStart).and_then(|m| m.active).map(time_from),
+            current: current.as_ref().map(|m| move_status(m, target)),
+            history: history.iter().map(|m| move_status(m, target)).collect(),
+        },
+        operation: operation.as_ref().map(|o| RunningOperationStatus {
+            name: o.name.clone(),
+            uid: o.uid.clone(),
+            since_epoch: o.since.0,
+            to: o.to.clone(),
+        }),
+        replicas,
+        selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
+        conditions,
+    }
+}
+
+/// What a status says about the past. What it does not say never happened: a new resource gives the default.
+pub fn record_from(status: &TradingBotStatus) -> Record {
+    let TradingBotStatus {
+        observed_generation: _,
+        phase,
+        message,
+        blocked,
+        epoch,
+        token,
+        fenced_epoch,
+        trading,
+        active,
+        standbys: _,
+        lost,
+        jobs,
+        failover,
+        operation,
+        replicas: _,
+        selector: _,
+        conditions: _,
+    } = status;
+    Record {
+        phase: *phase,
+        message: message.clone(),
+        blocked: *blocked,
+        epoch: Epoch(*epoch),
+        token: FencingToken(*token),
+        fenced: Epoch(*fenced_epoch),
+        trading: trading.as_ref().map(ledger_from),
+        active_since: active.as_ref().and_then(|a| a.since_time.as_ref()).map(wall_from),
+        lost: lost.iter().map(|l| Lost { pod_uid: l.pod_uid.clone(), container_id: l.container_id.clone() }).collect(),
+        jobs: jobs.iter().map(|token| FencingToken(*token)).collect(),
+        current: failover.current.as_ref().map(move_from),
+        history: failover.history.iter().map(move_from).collect(),
+        total: failover.total,
+        operation: operation.as_ref().map(|o| RunningOperation {
+            name: o.name.clone(),
+            uid: o.uid.clone(),
+            since: Epoch(o.since_epoch),
+            to: o.to.clone(),
+        }),
+    }
+}
+
+fn trading_from(ledger: &Ledger) -> Trading {
+    let Ledger { epoch, token, pod, boot, lease_duration, on_api_server_loss } = ledger;
+    Trading {
+        epoch: epoch.0,
+        token: token.0,
+        pod: pod.name.clone(),
+        pod_uid: pod.uid.clone(),
+        boot: boot.as_ref().map(ToString::to_string),
+        // Rounded up: a wait may be too long, never too short.
+        lease_duration_seconds: u32::try_from(lease_duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
+        on_api_server_loss: *on_api_server_loss,
+    }
+}
+
+fn ledger_from(trading: &Trading) -> Ledger {
+    let Trading { epoch, token, pod, pod_uid, boot, lease_duration_seconds, on_api_server_loss } = trading;
+    Ledger {
+        epoch: Epoch(*epoch),
+        token: FencingToken(*token),
+        pod: PodRef { name: pod.clone(), uid: pod_uid.clone() },
+        boot: boot.as_ref().and_then(|text| text.parse().ok()),
+        lease_duration: Duration::from_secs(u64::from(*lease_duration_seconds)),
+        on_api_server_loss: *on_api_server_loss,
+    }
+}
+
+fn move_status(from: &Move, target: Duration) -> MoveStatus {
+    let duration = duration(from);
+    let Move {
+        epoch,
+        trigger,
+        reason,
+        message,
+        evidence,
+        confirmed_by,
+        from,
+        to,
+        wanted,
+        approved,
+        attempts,
+        tried,
+        suspected,
+        fenced,
+        elected,
+        reconciled,
+        active,
+        report,
+    } = from;
+    let (from, from_uid) = from.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
+    let (to, to_uid) = to.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
+    MoveStatus {
+        epoch: epoch.0,
+        trigger: *trigger,
+        reason: *reason,
+        message: message.clone(),
+        evidence: *evidence,
+        confirmed_by: confirmed_by.clone(),
+        from,
+        from_uid,
+        to,
+        to_uid,
+        wanted: wanted.clone(),
+        approved: *approved,
+        attempts: *attempts,
+        tried: tried.clone(),
+        suspected_time: time_from(*suspected),
+        fenced_time: fenced.map(time_from),
+        elected_time: elected.map(time_from),
+        reconciled_time: reconciled.map(time_from),
+        active_time: active.map(time_from),
+        duration_milliseconds: duration,
+        target_met: duration.map(|d| u128::from(d) <= target.as_millis()),
+        reconciliation: report.clone(),
+    }
+}
+
+fn move_from(status: &MoveStatus) -> Move {
+    let MoveStatus {
+        epoch,
+        trigger,
+        reason,
+        message,
+        evidence,
+        confirmed_by,
+        from,
+        from_uid,
+        to,
+        to_uid,
+        wanted,
+        approved,
+        attempts,
+        tried,
+        suspected_time,
+        fenced_time,
+        elected_time,
+        reconciled_time,
+        active_time,
+        duration_milliseconds: _,
+        target_met: _,
+        reconciliation,
+    } = status;
+    Move {
+        epoch: Epoch(*epoch),
+        trigger: *trigger,
+        reason: *reason,
+        message: message.clone(),
+        evidence: *evidence,
+        confirmed_by: confirmed_by.clone(),
+        from: pod_from(from, from_uid),
+        to: pod_from(to, to_uid),
+        wanted: wanted.clone(),
+        approved: *approved,
+        attempts: *attempts,
+        tried: tried.clone(),
+        suspected: wall_from(suspected_time),
+        fenced: fenced_time.as_ref().map(wall_from),
+        elected: elected_time.as_ref().map(wall_from),
+        reconciled: reconciled_time.as_ref().map(wall_from),
+        active: active_time.as_ref().map(wall_from),
+        report: reconciliation.clone(),
+    }
+}
+
+fn pod_from(name: &Option<String>, uid: &Option<String>) -> Option<PodRef> {
+    let name = name.clone()?;
+    Some(PodRef { name, uid: uid.clone().unwrap_or_default() })
+}
+
+fn duration(of: &Move) -> Option<u64> {
+    of.active.map(|at| at.millis_since(of.suspected))
+}
+
+fn average(history: &[Move]) -> Option<u64> {
+    let last: Vec<u64> =
+        history.iter().filter(|m| m.trigger != Trigger::FirstStart).filter_map(duration).take(AVERAGED_MOVES).collect();
+    let sum: u64 = last.iter().sum();
+    sum.checked_div(last.len() as u64)
+}
+
+/// Milliseconds as the API writes them.
+pub fn time_from(wall: Wall) -> MicroTime {
+    let millis = i64::try_from(wall.0).unwrap_or(i64::MAX);
+    MicroTime(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX))
+}
+
+/// Milliseconds since the Unix epoch; 0 for anything before it.
+pub fn wall_from(time: &MicroTime) -> Wall {
+    Wall(u64::try_from(time.0.as_millisecond()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::failover::{Block, Evidence, Phase, Reason};
+    use crate::core::ids::BootId;
+    use crate::core::lease::OnApiServerLoss;
+    use crate::core::report::{Balance, Report};
+
+    fn pod(n: u64) -> PodRef {
+        PodRef { name: format!("doge-{n}"), uid: format!("uid-{n}") }
+    }
+
+    /// A move whose optional parts are there or not by the bits of `seed`.
+    fn some_move(seed: u64) -> Move {
+        let has = |bit: u64| seed & (1 << bit) != 0;
+        let wall = |n: u64| Wall(1_795_000_000_123 + n * 1_001);
+        Move {
+            epoch: Epoch(seed),
+            trigger: [Trigger::FirstStart, Trigger::Automatic, Trigger::Resume, Trigger::Eviction][(seed % 4) as usize],
+            reason: [Reason::FirstStart, Reason::PodGone, Reason::ProcessExited][(seed % 3) as usize],
+            message: if has(0) { "Why.".into() } else { String::new() },
+            evidence: has(1).then_some(Evidence::LeaseExpired),
+            confirmed_by: has(2).then(|| "mia".into()),
+            from: has(3).then(|| pod(1)),
+            to: has(4).then(|| pod(2)),
+            wanted: has(5).then(|| "doge-2".into()),
+            approved: has(6),
+            attempts: u32::from(has(7)) * 3,
+            tried: if has(8) { vec!["uid-1".into(), "uid-1".into()] } else { Vec::new() },
+            suspected: wall(0),
+            fenced: has(0).then(|| wall(1)),
+            elected: has(3).then(|| wall(2)),
+            reconciled: has(5).then(|| wall(3)),
+            active: has(7).then(|| wall(4)),
+            report: has(2).then(|| Report {
+                open_orders_found: 3,
+                balances: vec![Balance { asset: "JPY".into(), drift: "-0.5".into() }],
+                ..Report::default()
+            }),
+        }
+    }
+
+    fn some_record(seed: u64) -> Record {
+        let has = |bit: u64| seed & (1 << bit) != 0;
+        let trading = has(0).then(|| Ledger {
+            epoch: Epoch(seed),
+            token: FencingToken(1_795_000_000_123 << 10),
+            pod: pod(0),
+            boot: has(1).then(|| BootId { pod_uid: "uid-0".into(), nonce: "n".into() }),
+            lease_duration: Duration::from_secs(10),
+            on_api_server_loss: if has(2) { OnApiServerLoss::Continue } else { OnApiServerLoss::Stop },
+        });
+        Record {
+            phase: if has(3) { Phase::Blocked } else { Phase::Active },
+            message: format!("Round {seed}."),
+            blocked: has(3).then_some(Block::RateLimited),
+            epoch: Epoch(seed + 1),
+            token: FencingToken((1 << 53) - 1),
+            fenced: Epoch(seed),
+            // Only who is in the ledger is ever seen trading.
+            active_since: trading.as_ref().and_then(|_| has(4).then_some(Wall(1_795_000_000_999))),
+            trading,
+            lost: (0..seed % 3)
+                .map(|n| Lost {
+                    pod_uid: format!("uid-{n}"),
+                    container_id: has(5).then(|| format!("containerd://{n}")),
+                })
+                .collect(),
+            jobs: (0..seed % 4).map(FencingToken).collect(),
+            current: has(6).then(|| some_move(seed)),
+            history: (0..seed % 21).map(|n| some_move(seed.wrapping_mul(31).wrapping_add(n) % 512)).collect(),
+            total: seed * 7,
+            operation: has(7).then(|| RunningOperation {
+                name: "move-it".into(),
+                uid: "op-uid".into(),
+                since: Epoch(seed),
+                to: has(8).then(|| "doge-1".into()),
+            }),
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_between_record_and_status() {
+        for seed in 0..512 {
+            let record = some_record(seed);
+            let status = status_from(&record, Seen { bot: "doge".into(), ..Seen::default() });
+            let text = serde_json::to_string(&status).unwrap();
+            let read: TradingBotStatus = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, status, "seed {seed}");
+            assert_eq!(record_from(&read), record, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_new_resource_has_no_past() {
+        assert_eq!(record_from(&serde_json::from_str("{}").unwrap()), Record::default());
+    }
+
+    #[test]
+    fn moves_are_counted_without_the_first_start_and_judged_by_the_objective() {
+        let took = |trigger, millis: u64| Move {
+            trigger,
+            suspected: Wall(1_000),
+            active: Some(Wall(1_000 + millis)),
+            ..some_move(0)
+        };
+        let history =
+            vec![took(Trigger::Automatic, 9_000), took(Trigger::Switchover, 400), took(Trigger::FirstStart, 1)];
+        let record = Record { history, ..Record::default() };
+        let seen = Seen { target: Duration::from_secs(5), desired_replicas: 3, ready_standbys: 1, ..Seen::default() };
+        let status = status_from(&record, seen);
+        assert_eq!(status.failover.average_milliseconds, Some(4_700));
+        assert_eq!(status.failover.last_time, Some(time_from(Wall(10_000))));
+        let met: Vec<_> = status.failover.history.iter().map(|m| m.target_met).collect();
+        assert_eq!(met, [Some(false), Some(true), Some(true)]);
+        assert_eq!(status.standbys, Standbys { desired: 2, ready: 1, summary: "1/2".into() });
+    }
+}

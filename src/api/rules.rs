@@ -1,0 +1,162 @@
+//! What the API server refuses, as CEL rules with sentences that say what to change.
+
+/// One rule.
+pub struct Rule {
+    /// The JSON pointer, within the schema, of what the rule is about.
+    pub at: &'static str,
+    /// CEL: true means accepted.
+    pub rule: &'static str,
+    /// What is wrong and what to do.
+    pub message: &'static str,
+    /// CEL for a message that names what was found; `message` is taken where it fails.
+    pub message_expression: Option<&'static str>,
+}
+
+const fn rule(at: &'static str, rule: &'static str, message: &'static str) -> Rule {
+    Rule { at, rule, message, message_expression: None }
+}
+
+const ROOT: &str = "";
+const SPEC: &str = "/properties/spec";
+const LEADERSHIP: &str = "/properties/spec/properties/leadership";
+const PROMOTE: &str = "/properties/spec/properties/hooks/properties/promote";
+const DEMOTE: &str = "/properties/spec/properties/hooks/properties/demote";
+const RECONCILIATION: &str = "/properties/spec/properties/reconciliation";
+
+const HOOK: &str = "has(self.exec) != has(self.http)";
+const HOOK_MESSAGE: &str = "A hook calls either exec or http: set exactly one of the two.";
+
+/// The rules of `TradingBot`.
+pub const BOT: &[Rule] = &[
+    rule(
+        ROOT,
+        "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be at most 40 lower-case letters, digits and '-', begin with a letter and not end with '-', because Services are named after it: choose another name.",
+    ),
+    // At the root, because a server-side apply that omits a field erases it in spite of a rule at that field.
+    rule(
+        ROOT,
+        "!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && self.status.epoch >= oldSelf.status.epoch)",
+        STATUS_EPOCH,
+    ),
+    rule(
+        ROOT,
+        "!has(oldSelf.status) || !has(oldSelf.status.token) || (has(self.status) && has(self.status.token) && self.status.token >= oldSelf.status.token)",
+        STATUS_TOKEN,
+    ),
+    rule(
+        SPEC,
+        "self.replicas >= 1",
+        "spec.replicas must be at least 1, the active itself. To stop trading set spec.suspend to true.",
+    ),
+    rule(SPEC, "self.replicas <= 10", "spec.replicas must be at most 10: one active and up to 9 standbys."),
+    Rule {
+        at: SPEC,
+        rule: "self.template.spec.containers.exists(c, c.name == self.containerName)",
+        message: "spec.template has no container with the name in spec.containerName (bot, where it is not set): rename the container that trades, or set spec.containerName to its name.",
+        message_expression: Some(
+            "'spec.template has no container with the name ' + self.containerName + ': rename the container that trades, or set spec.containerName to its name.'",
+        ),
+    },
+    Rule {
+        at: SPEC,
+        rule: "self.template.spec.containers.all(c, c.name != self.containerName || (has(c.command) && size(c.command) > 0))",
+        message: COMMAND,
+        message_expression: None,
+    },
+    rule(
+        SPEC,
+        "self.template.spec.containers.all(c, c.name != self.containerName || (!has(c.livenessProbe) && !has(c.readinessProbe) && !has(c.startupProbe)))",
+        "The container that trades must have no livenessProbe, readinessProbe or startupProbe, because the agent in it answers the kubelet: remove them. Sidecars may have theirs.",
+    ),
+    rule(
+        SPEC,
+        "self.template.spec.containers.all(c, c.name != self.containerName || !has(c.lifecycle))",
+        "The container that trades must have no lifecycle hooks, because the agent stops the bot: remove them, and use spec.hooks.promote and spec.hooks.demote.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.template.spec.shareProcessNamespace) || !self.template.spec.shareProcessNamespace",
+        "spec.template.spec.shareProcessNamespace must not be true, because the bot could outlive the agent that has to stop it: remove it.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.template.spec.hostPID) || !self.template.spec.hostPID",
+        "spec.template.spec.hostPID must not be true, because the bot could outlive the agent that has to stop it: remove it.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'",
+        "spec.template.spec.restartPolicy must be Always: remove it. How often a bot is restarted on its pod is spec.failover.inPlaceRestarts.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.template.spec.activeDeadlineSeconds)",
+        "spec.template.spec.activeDeadlineSeconds must not be set, because it would end a bot that trades: remove it.",
+    ),
+    rule(
+        SPEC,
+        "!self.template.spec.containers.exists(c, c.name.startsWith('tradingbot-')) && (!has(self.template.spec.initContainers) || !self.template.spec.initContainers.exists(c, c.name.startsWith('tradingbot-'))) && (!has(self.template.spec.volumes) || !self.template.spec.volumes.exists(v, v.name.startsWith('tradingbot-')))",
+        "Containers and volumes of spec.template must not have names that begin with tradingbot-, because the operator adds its own under such names: rename them.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.volumeClaimTemplates) || self.volumeClaimTemplates.all(a, self.volumeClaimTemplates.exists_one(b, b.metadata.name == a.metadata.name))",
+        "spec.volumeClaimTemplates has two claims of one name: rename one of them.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.volumeClaimTemplates) || !has(self.template.spec.volumes) || self.volumeClaimTemplates.all(a, !self.template.spec.volumes.exists(v, v.name == a.metadata.name))",
+        "spec.volumeClaimTemplates and spec.template.spec.volumes have an entry of the same name: rename one of them.",
+    ),
+    rule(
+        LEADERSHIP,
+        "self.renewPeriodSeconds < self.renewDeadlineSeconds",
+        "spec.leadership.renewPeriodSeconds must be less than renewDeadlineSeconds, so that a renewal can fail once: make renewPeriodSeconds shorter or renewDeadlineSeconds longer.",
+    ),
+    rule(
+        LEADERSHIP,
+        "self.renewDeadlineSeconds + 1 < self.leaseDurationSeconds",
+        "spec.leadership.renewDeadlineSeconds must be at least 2 less than leaseDurationSeconds, so that the active has time to stop before its lease runs out: make renewDeadlineSeconds shorter or leaseDurationSeconds longer.",
+    ),
+    rule(PROMOTE, HOOK, HOOK_MESSAGE),
+    rule(DEMOTE, HOOK, HOOK_MESSAGE),
+    rule(
+        RECONCILIATION,
+        "(has(self.command) && size(self.command) > 0) != has(self.jobTemplate)",
+        "spec.reconciliation needs either a command, which runs with the image of the bot, or a jobTemplate of its own: set exactly one of the two.",
+    ),
+    rule(
+        RECONCILIATION,
+        "!has(self.jobTemplate) || !has(self.jobTemplate.spec) || ((!has(self.jobTemplate.spec.completions) || self.jobTemplate.spec.completions == 1) && (!has(self.jobTemplate.spec.parallelism) || self.jobTemplate.spec.parallelism == 1))",
+        "spec.reconciliation.jobTemplate must run one pod, because one report counts: remove completions and parallelism.",
+    ),
+];
+
+const STATUS_EPOCH: &str = "status.epoch must never fall or vanish, because an epoch is never used twice. Write the status with the resourceVersion it was read at, and read it again after a conflict.";
+const STATUS_TOKEN: &str = "status.token must never fall or vanish, because a fencing token is never used twice. Write the status with the resourceVersion it was read at, and read it again after a conflict.";
+const COMMAND: &str = "The container that trades needs a command, because the agent starts it: set command to what the image runs. Find it with: docker inspect -f '{{.Config.Entrypoint}} {{.Config.Cmd}}' IMAGE";
+
+/// The rules of `TradingBotOperation`.
+pub const OPERATION: &[Rule] = &[
+    rule(
+        SPEC,
+        "self == oldSelf",
+        "An operation is asked for once and cannot be changed: create another TradingBotOperation.",
+    ),
+    rule(
+        SPEC,
+        "(self.type == 'ConfirmStopped') == has(self.confirm)",
+        "spec.confirm belongs to the type ConfirmStopped and to no other: set confirm.epoch and confirm.by there, or remove confirm.",
+    ),
+    rule(
+        SPEC,
+        "self.type != 'ConfirmStopped' || !has(self.to)",
+        "spec.to has no meaning for the type ConfirmStopped: remove it.",
+    ),
+    rule(
+        ROOT,
+        "!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Succeeded', 'Failed']) || (has(self.status) && has(self.status.phase) && self.status.phase == oldSelf.status.phase)",
+        "An operation that has ended stays as it ended: create another TradingBotOperation.",
+    ),
+];

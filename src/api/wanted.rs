@@ -1,0 +1,191 @@
+//! From a `TradingBot`'s spec to what decisions depend on.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::bot::*;
+use crate::core::failover;
+use crate::core::lease::Terms;
+
+/// The stop time of a template that does not say `terminationGracePeriodSeconds`: what Kubernetes takes as well.
+const DEFAULT_STOP_SECONDS: u64 = 30;
+/// A process shall be there this long after it was started, before the promote hook's own time begins.
+const START_SECONDS: u64 = 10;
+
+/// The part of a bot's spec that decisions depend on.
+pub fn spec_from(bot: &TradingBot) -> failover::Spec {
+    let TradingBotSpec {
+        replicas,
+        standby_mode: _,
+        container_name: _,
+        suspend,
+        template: _,
+        volume_claim_templates: _,
+        hooks,
+        leadership,
+        failover,
+        reconciliation,
+    } = &bot.spec;
+    let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
+    failover::Spec {
+        replicas: *replicas,
+        suspend: *suspend,
+        deleting: bot.metadata.deletion_timestamp.is_some(),
+        manual: *mode == FailoverMode::Manual,
+        terms: terms_from(leadership),
+        max_failovers: rate_limit.max_failovers,
+        rate_period: seconds(rate_limit.period_seconds),
+        cooldown: seconds(*cooldown_seconds),
+        target: seconds(*target_seconds),
+        restarts: *in_place_restarts,
+        stop_time: Duration::from_secs(stop_seconds(&bot.spec)) + hook_time(hooks.demote.as_ref()),
+        promotion_time: Duration::from_secs(START_SECONDS) + hook_time(hooks.promote.as_ref()),
+        reconciliation: reconciliation.as_ref().map(reconciliation_from),
+        revision: revision(&bot.spec),
+    }
+}
+
+/// The terms of the next grant.
+pub fn terms_from(leadership: &Leadership) -> Terms {
+    let Leadership { lease_duration_seconds, renew_period_seconds, renew_deadline_seconds, on_api_server_loss } =
+        leadership;
+    Terms {
+        lease_duration: seconds(*lease_duration_seconds),
+        renew_period: seconds(*renew_period_seconds),
+        renew_deadline: seconds(*renew_deadline_seconds),
+        on_api_server_loss: *on_api_server_loss,
+    }
+}
+
+/// Seconds from SIGTERM to SIGKILL when the bot's process is stopped: the template's grace period.
+pub fn stop_seconds(spec: &TradingBotSpec) -> u64 {
+    let grace = spec.template.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
+    grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(DEFAULT_STOP_SECONDS)
+}
+
+/// The longest a hook may take.
+pub fn hook_time(hook: Option<&Hook>) -> Duration {
+    hook.map(|h| seconds(h.timeout_seconds)).unwrap_or_default()
+}
+
+/// Whether every restart of the process is a release and a new grant.
+pub fn reconciles_restarts(spec: &TradingBotSpec) -> bool {
+    spec.reconciliation.as_ref().is_some_and(|r| r.run_on.contains(&MoveKind::Restart))
+}
+
+fn reconciliation_from(policy: &Reconciliation) -> failover::Reconciliation {
+    let Reconciliation { command: _, job_template: _, run_on, on_failure, retries, on_discrepancy, deadline_seconds } =
+        policy;
+    failover::Reconciliation {
+        run_on: run_on.clone(),
+        on_failure: *on_failure,
+        retries: *retries,
+        proceed_on_discrepancy: *on_discrepancy == OnDiscrepancy::Proceed,
+        deadline: seconds(*deadline_seconds),
+    }
+}
+
+fn seconds(n: u32) -> Duration {
+    Duration::from_secs(u64::from(n))
+}
+
+/// Everything of a spec that pods are made from.
+#[derive(Serialize)]
+struct PodSource<'a> {
+    standby_mode: StandbyMode,
+    container_name: &'a str,
+    template: &'a k8s_openapi::api::core::v1::PodTemplateSpec,
+    claims: Vec<&'a str>,
+    hooks: &'a Hooks,
+    in_place_restarts: u32,
+    reconcile_restarts: bool,
+}
+
+/// The hash of everything that pods are made from: pods with another one are replaced, standbys first. The operator's
+/// own version is not part of it, so that an upgrade of the operator alone moves no trading.
+pub fn revision(spec: &TradingBotSpec) -> String {
+    let TradingBotSpec {
+        replicas: _,
+        standby_mode,
+        container_name,
+        suspend: _,
+        template,
+        volume_claim_templates,
+        hooks,
+        leadership: _,
+        failover,
+        reconciliation: _,
+    } = spec;
+    let source = PodSource {
+        standby_mode: *standby_mode,
+        container_name,
+        template,
+        claims: volume_claim_templates.iter().map(|c| c.metadata.name.as_str()).collect(),
+        hooks,
+        in_place_restarts: failover.in_place_restarts,
+        reconcile_restarts: reconciles_restarts(spec),
+    };
+    // Maps in it are ordered, so the same spec always gives the same text.
+    let text = serde_json::to_vec(&source).unwrap_or_default();
+    format!("{:016x}", fnv1a(&text))
+}
+
+/// FNV-1a, 64 bits: the standard library's hasher may change from release to release, and with it every revision.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smallest() -> TradingBot {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "tradingbot.io/v1alpha1", "kind": "TradingBot", "metadata": {"name": "doge-jpy"},
+            "spec": {"template": {"spec": {"containers": [{"name": "bot", "image": "example/bot:1", "command": ["/bot"]}]}}}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_spec_with_only_a_template_has_every_default() {
+        let spec = spec_from(&smallest());
+        assert_eq!((spec.replicas, spec.suspend, spec.manual, spec.restarts), (2, false, false, 1));
+        assert_eq!(spec.terms.lease_duration, Duration::from_secs(10));
+        assert_eq!(spec.terms.renew_deadline, Duration::from_secs(6));
+        assert_eq!((spec.max_failovers, spec.rate_period), (5, Duration::from_secs(3600)));
+        assert_eq!((spec.stop_time, spec.promotion_time), (Duration::from_secs(30), Duration::from_secs(10)));
+        assert!(spec.reconciliation.is_none());
+    }
+
+    #[test]
+    fn hooks_and_the_grace_period_make_the_times_of_stopping_and_promotion() {
+        let mut bot = smallest();
+        bot.spec.template.spec.as_mut().unwrap().termination_grace_period_seconds = Some(3);
+        let hook =
+            |s| Some(Hook { exec: Some(ExecHook { command: vec!["/x".into()] }), http: None, timeout_seconds: s });
+        bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4) };
+        let spec = spec_from(&bot);
+        assert_eq!((spec.stop_time, spec.promotion_time), (Duration::from_secs(7), Duration::from_secs(17)));
+    }
+
+    #[test]
+    fn only_what_pods_are_made_from_changes_the_revision() {
+        let old = smallest();
+        let mut same = old.clone();
+        same.spec.replicas = 3;
+        same.spec.suspend = true;
+        same.spec.leadership.lease_duration_seconds = 20;
+        same.spec.failover.cooldown_seconds = 1;
+        assert_eq!(revision(&old.spec), revision(&same.spec));
+        let mut other = old.clone();
+        other.spec.failover.in_place_restarts = 2;
+        assert_ne!(revision(&old.spec), revision(&other.spec));
+        let mut image = old.clone();
+        image.spec.template.spec.as_mut().unwrap().containers[0].image = Some("example/bot:2".into());
+        assert_ne!(revision(&old.spec), revision(&image.spec));
+        // Pods carry it: if this value changes, an upgrade of the operator moves every bot.
+        assert_eq!(revision(&old.spec).len(), 16);
+    }
+}

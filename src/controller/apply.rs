@@ -1,0 +1,250 @@
+//! Carries out one decision: its writes in order, each only after the one before it has plainly succeeded, and each
+//! only while this replica leads.
+
+use std::fmt::Debug;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tracing::{debug, info};
+
+use super::build;
+use super::call::{CallError, call};
+use super::conditions::{Troubles, conditions, ready_standbys};
+use super::election::Leadership;
+use super::finalize::finalize;
+use super::observe::{Observed, is_controlled_by};
+use super::operations;
+use super::pods::role_label;
+use super::watches::World;
+use crate::api::bot::TradingBot;
+use crate::api::lease;
+use crate::api::names::{LABEL_BOT, LABEL_ROLE};
+use crate::api::record::{Seen, status_from};
+use crate::core::failover::{Action, Decision, LeaseWrite, Memory, Record, Role, Spec};
+use crate::core::ids::PodRef;
+use crate::core::lease::LeaseRecord;
+
+/// What carrying out a decision needs besides the decision.
+pub struct Applier<'a> {
+    /// For writes and reads that end in time.
+    pub client: &'a Client,
+    /// Asked before every write.
+    pub leadership: &'a Leadership,
+    /// For the node and zone of the active.
+    pub world: &'a World,
+    /// The image that the agent is copied from.
+    pub agent_image: &'a str,
+    /// What the decision was made on.
+    pub observed: &'a Observed,
+    /// The same, as decisions see it.
+    pub spec: &'a Spec,
+    /// For conditions.
+    pub troubles: Troubles,
+}
+
+/// How a round ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The bot is gone: its finalizer was removed.
+    pub finished: bool,
+}
+
+impl Applier<'_> {
+    /// Carries out the actions of `decision`. On success of a fencing write, notes in `memory` which version it left.
+    ///
+    /// # Errors
+    /// What became of the first write that did not plainly succeed; later ones were not tried.
+    pub async fn apply(&self, decision: &Decision, memory: &mut Memory) -> Result<Outcome, CallError> {
+        let mut outcome = Outcome::default();
+        for action in &decision.actions {
+            debug!(?action, "apply");
+            match action {
+                Action::WriteStatus => self.write_status(&decision.record).await?,
+                Action::CreateLease { lease, purpose } | Action::PutLease { lease, purpose } => {
+                    let written = self.write_lease(lease, *purpose).await?;
+                    if let LeaseWrite::Fence { epoch } = purpose {
+                        memory.fenced_version = Some((*epoch, written));
+                    }
+                }
+                Action::CreatePod { slot } => self.create_pod(*slot).await?,
+                Action::DeletePod(pod) => self.delete_pod(pod).await?,
+                Action::SetRole { pod, role } => self.set_role(pod, *role).await?,
+                Action::CreateJob { token, context } => {
+                    let job = build::reconciliation_job(&self.observed.bot, *token, context);
+                    if let Some(job) = job {
+                        self.create(&job).await?;
+                    }
+                }
+                Action::UpdateOperation { name, uid, update } => {
+                    self.leadership.check()?;
+                    let operation = self.observed.operations.iter().find(|o| o.metadata.uid.as_ref() == Some(uid));
+                    if let Some(operation) = operation {
+                        operations::write(self.client, operation, update, &decision.record).await?;
+                    } else {
+                        debug!(name, "an operation that was to be updated is gone");
+                    }
+                }
+                Action::Finalize => {
+                    finalize(self.client, self.leadership, self.observed).await?;
+                    outcome.finished = true;
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the status if it differs from what is there, never over a version that was not read (design, rule 1).
+    ///
+    /// # Errors
+    /// What became of the write.
+    pub async fn write_status(&self, record: &Record) -> Result<(), CallError> {
+        let mut bot = self.observed.bot.clone();
+        let status = self.status(record);
+        if bot.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        bot.status = Some(status);
+        self.leadership.check()?;
+        let bots = self.api::<TradingBot>();
+        let name = bot.metadata.name.clone().unwrap_or_default();
+        call(bots.replace_status(&name, &PostParams::default(), &bot)).await.map(|_| ())
+    }
+
+    fn status(&self, record: &Record) -> crate::api::bot_status::TradingBotStatus {
+        let bot = &self.observed.bot;
+        let facts = &self.observed.facts;
+        let active = record.trading.as_ref().map(|l| l.pod.uid.as_str());
+        let node = self
+            .observed
+            .pods
+            .iter()
+            .find(|p| p.metadata.uid.as_deref() == active && active.is_some())
+            .and_then(|p| p.spec.as_ref()?.node_name.clone());
+        let zone = node.as_deref().and_then(|n| self.world.nodes.get(n)).and_then(|facts| facts.zone);
+        let before = bot.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+        let generation = bot.metadata.generation;
+        let seen = Seen {
+            bot: bot.metadata.name.clone().unwrap_or_default(),
+            generation,
+            desired_replicas: self.spec.replicas,
+            replicas: u32::try_from(facts.pods.iter().filter(|p| !p.terminating).count()).unwrap_or(u32::MAX),
+            ready_standbys: ready_standbys(record, facts),
+            node,
+            zone,
+            target: self.spec.target,
+            conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, Timestamp::now()),
+        };
+        status_from(record, seen)
+    }
+
+    /// A PUT at the observed version, or a create; answers the version that it left behind.
+    async fn write_lease(&self, record: &LeaseRecord, purpose: LeaseWrite) -> Result<String, CallError> {
+        let granted = (purpose == LeaseWrite::Grant).then(Timestamp::now);
+        let leases = self.api::<Lease>();
+        let name = self.observed.bot.metadata.name.clone().unwrap_or_default();
+        let mut object = self.observed.lease.clone().unwrap_or_else(|| Lease {
+            metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+            spec: None,
+        });
+        object.metadata.labels.get_or_insert_default().insert(LABEL_BOT.into(), name.clone());
+        lease::write(record, &mut object, granted);
+        self.leadership.check()?;
+        let written = if record.version.is_empty() {
+            call(leases.create(&PostParams::default(), &object)).await?
+        } else {
+            call(leases.replace(&name, &PostParams::default(), &object)).await?
+        };
+        let holder = record.holder.as_ref().map(PodRef::to_string).unwrap_or_default();
+        let epoch = record.epoch.unwrap_or_default();
+        info!(%epoch, holder, permit = %record.effective_permit(), ?purpose, "Lease written");
+        Ok(written.metadata.resource_version.unwrap_or_default())
+    }
+
+    async fn create_pod(&self, slot: u32) -> Result<(), CallError> {
+        let bot = &self.observed.bot;
+        for claim in build::claims(bot, slot) {
+            self.create_unless_there::<PersistentVolumeClaim>(&claim).await?;
+        }
+        self.create(&build::pod(bot, slot, self.agent_image)).await
+    }
+
+    /// Creates an object of ours; one that is there already and is ours is as good.
+    async fn create<K>(&self, object: &K) -> Result<(), CallError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Serialize
+            + Debug,
+    {
+        self.leadership.check()?;
+        let name = object.meta().name.clone().unwrap_or_default();
+        match call(self.api::<K>().create(&PostParams::default(), object)).await {
+            Err(CallError::Conflict(text)) => {
+                let there = call(self.api::<K>().get_opt(&name)).await?;
+                let uid = self.observed.bot.metadata.uid.as_deref().unwrap_or_default();
+                match there {
+                    Some(found) if is_controlled_by(found.meta(), uid) => Ok(()),
+                    Some(_) => Err(CallError::Conflict(format!(
+                        "{} {name} is there already and belongs to something else; delete it, or name the bot otherwise",
+                        K::kind(&())
+                    ))),
+                    None => Err(CallError::Conflict(text)),
+                }
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Claims outlive their pods, so one that is there under its name is the one that is meant.
+    async fn create_unless_there<K>(&self, object: &K) -> Result<(), CallError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Serialize
+            + Debug,
+    {
+        let name = object.meta().name.clone().unwrap_or_default();
+        if call(self.api::<K>().get_metadata_opt(&name)).await?.is_some() {
+            return Ok(());
+        }
+        self.leadership.check()?;
+        match call(self.api::<K>().create(&PostParams::default(), object)).await {
+            Err(CallError::Conflict(_)) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    async fn delete_pod(&self, pod: &PodRef) -> Result<(), CallError> {
+        self.leadership.check()?;
+        let this_one = Preconditions { uid: Some(pod.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
+        match call(self.api::<PodObject>().delete(&pod.name, &params)).await {
+            Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn set_role(&self, pod: &PodRef, role: Option<Role>) -> Result<(), CallError> {
+        self.leadership.check()?;
+        let patch = json!({"metadata": {"uid": pod.uid, "labels": {LABEL_ROLE: role.map(role_label)}}});
+        match call(self.api::<PodObject>().patch(&pod.name, &PatchParams::default(), &Patch::Merge(&patch))).await {
+            Ok(_) | Err(CallError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), self.observed.bot.metadata.namespace.as_deref().unwrap_or_default())
+    }
+}

@@ -1,0 +1,110 @@
+//! Keeps the objects around a bot's pods as they should be, and writes only what is not.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::build;
+use super::call::{CallError, call};
+use super::observe::{Observed, is_controlled_by};
+use super::watches::{ChildKey, child_version};
+use super::worker::Operator;
+use crate::api::bot::TradingBot;
+use crate::api::names::LABEL_BOT;
+
+/// The field manager of what is applied.
+const MANAGER: &str = "tradingbot-operator";
+
+/// What was applied, and what the watch knew then.
+#[derive(Debug, Default)]
+pub struct Children {
+    applied: BTreeMap<ChildKey, Applied>,
+}
+
+#[derive(Debug)]
+struct Applied {
+    wanted: String,
+    /// The version that our write left behind.
+    left: String,
+    /// What the watch had seen before it: as long as it still says so, it has not caught up. `None`: it has.
+    behind: Option<Option<String>>,
+}
+
+impl Children {
+    /// Applies every child that is missing or not as wanted.
+    ///
+    /// # Errors
+    /// What became of the first write that failed, as a sentence that names the object.
+    pub async fn keep(&mut self, operator: &Operator, observed: &Observed) -> Result<(), CallError> {
+        let bot = &observed.bot;
+        let accounts = observed.pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.clone()).collect();
+        let build::Children { services, service_account, role, role_binding, budget } = build::children(bot, &accounts);
+        if let Some(account) = service_account {
+            self.keep_one(operator, bot, account).await?;
+        }
+        self.keep_one(operator, bot, role).await?;
+        self.keep_one(operator, bot, role_binding).await?;
+        for service in services {
+            self.keep_one(operator, bot, service).await?;
+        }
+        self.keep_one(operator, bot, budget).await
+    }
+
+    async fn keep_one<K>(&mut self, operator: &Operator, bot: &TradingBot, object: K) -> Result<(), CallError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + k8s_openapi::Resource
+            + Clone
+            + DeserializeOwned
+            + Serialize
+            + Debug,
+    {
+        let namespace = bot.metadata.namespace.clone().unwrap_or_default();
+        let name = object.meta().name.clone().unwrap_or_default();
+        let key = (K::KIND, namespace.clone(), name.clone());
+        let wanted = serde_json::to_string(&object).unwrap_or_default();
+        let seen = operator.world.children.of(&key);
+        if let Some(applied) = self.applied.get_mut(&key)
+            && applied.wanted == wanted
+        {
+            if seen.as_ref() == Some(&applied.left) {
+                applied.behind = None;
+                return Ok(());
+            }
+            if applied.behind.as_ref() == Some(&seen) {
+                return Ok(());
+            }
+        }
+        let api = Api::<K>::namespaced(operator.client.clone(), &namespace);
+        if let Some(there) = call(api.get_metadata_opt(&name)).await?
+            && !is_ours(&there.metadata, bot)
+        {
+            let sentence = format!(
+                "{} {name} is there already and belongs to something else; delete or rename it, or name the bot otherwise.",
+                K::KIND
+            );
+            return Err(CallError::Refused(sentence));
+        }
+        operator.leadership.check()?;
+        let params = PatchParams::apply(MANAGER).force();
+        let written = call(api.patch(&name, &params, &Patch::Apply(&object))).await.map_err(|error| match error {
+            CallError::Refused(why) => CallError::Refused(format!("{} {name} cannot be applied: {why}", K::KIND)),
+            other => other,
+        })?;
+        let left = child_version(written.meta());
+        self.applied.insert(key, Applied { wanted, left, behind: Some(seen) });
+        Ok(())
+    }
+}
+
+/// What carries no owner (design, rule 14) is known by the bot's label.
+fn is_ours(meta: &kube::api::ObjectMeta, bot: &TradingBot) -> bool {
+    let uid = bot.metadata.uid.as_deref().unwrap_or_default();
+    let labelled = meta.labels.as_ref().and_then(|l| l.get(LABEL_BOT)) == bot.metadata.name.as_ref();
+    let owned = meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());
+    labelled && (!owned || is_controlled_by(meta, uid))
+}

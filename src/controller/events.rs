@@ -1,0 +1,118 @@
+//! Events on transitions. One that cannot be published is lost and fails nothing.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder};
+use tracing::debug;
+
+use crate::core::failover::{Phase, Record};
+
+/// What is worth telling about the step from one record to the next, oldest first.
+pub fn between(before: &Record, after: &Record) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut tell = |type_, reason: &str, note: String| {
+        events.push(Event {
+            type_,
+            reason: reason.to_owned(),
+            // The recorder folds events that differ in their note alone; the epoch keeps one move apart from the next.
+            action: format!("Epoch{}", after.epoch),
+            note: Some(note),
+            secondary: None,
+        });
+    };
+    if let Some(current) = &after.current
+        && before.current.as_ref().map(|m| m.suspected) != Some(current.suspected)
+    {
+        let kind =
+            if after.trading.is_some() || current.from.is_some() { EventType::Warning } else { EventType::Normal };
+        tell(kind, &format!("{:?}", current.reason), current.message.clone());
+    }
+    if let (Some(ledger), Some(current)) = (&before.trading, &after.current)
+        && after.trading.is_none()
+        && let Some(evidence) = current.evidence
+    {
+        let note = format!("{} is known not to trade any more; the evidence is {evidence:?}.", ledger.pod.name);
+        tell(EventType::Normal, "Fenced", note);
+    }
+    if after.epoch > before.epoch
+        && let Some(to) = after.current.as_ref().and_then(|m| m.to.as_ref())
+    {
+        tell(EventType::Normal, "Elected", format!("{} is granted the Lease in epoch {}.", to.name, after.epoch));
+    }
+    if let Some(done) = after.history.first()
+        && before.history.first().map(|m| m.epoch) != Some(done.epoch)
+        && let (Some(to), Some(active)) = (&done.to, done.active)
+    {
+        let took = active.millis_since(done.suspected);
+        tell(EventType::Normal, "Trading", format!("{} trades in epoch {}, after {took} ms.", to.name, done.epoch));
+    }
+    if after.blocked.is_some() && before.blocked != after.blocked {
+        tell(EventType::Warning, &format!("{:?}", after.phase), after.message.clone());
+    }
+    if after.phase == Phase::Suspended && before.phase != Phase::Suspended {
+        tell(EventType::Normal, "Suspended", after.message.clone());
+    }
+    events
+}
+
+/// Publishes in the background.
+pub fn publish(recorder: &Recorder, about: &ObjectReference, events: Vec<Event>) {
+    if events.is_empty() {
+        return;
+    }
+    let (recorder, about) = (recorder.clone(), about.clone());
+    tokio::spawn(async move {
+        for mut event in events {
+            // The API refuses notes above 1 kB.
+            event.note = event.note.map(|note| note.chars().take(900).collect());
+            if let Err(error) = recorder.publish(&event, &about).await {
+                debug!(%error, reason = event.reason, "an Event was not published");
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::failover::{Block, Move, Reason, Trigger};
+    use crate::core::ids::{Epoch, PodRef};
+    use crate::core::time::Wall;
+
+    fn reasons(before: &Record, after: &Record) -> Vec<String> {
+        between(before, after).into_iter().map(|e| e.reason).collect()
+    }
+
+    #[test]
+    fn a_failover_is_told_step_by_step_and_nothing_twice() {
+        let pod = |n: u32| PodRef { name: format!("doge-{n}"), uid: format!("u{n}") };
+        let current = Move {
+            epoch: Epoch(2),
+            trigger: Trigger::Automatic,
+            reason: Reason::ProcessExited,
+            message: "The process ended.".into(),
+            evidence: None,
+            confirmed_by: None,
+            from: Some(pod(0)),
+            to: Some(pod(1)),
+            wanted: None,
+            approved: false,
+            attempts: 0,
+            tried: vec![],
+            suspected: Wall(5),
+            fenced: None,
+            elected: None,
+            reconciled: None,
+            active: None,
+            report: None,
+        };
+        let before = Record { epoch: Epoch(1), ..Record::default() };
+        let moving = Record { epoch: Epoch(2), current: Some(current.clone()), ..before.clone() };
+        assert_eq!(reasons(&before, &moving), ["ProcessExited", "Elected"]);
+        assert!(reasons(&moving, &moving).is_empty());
+        let done = Move { active: Some(Wall(9)), ..current };
+        let trading = Record { current: None, history: vec![done], ..moving.clone() };
+        assert_eq!(reasons(&moving, &trading), ["Trading"]);
+        let blocked = Record { blocked: Some(Block::RateLimited), phase: Phase::Maintenance, ..moving.clone() };
+        assert_eq!(reasons(&moving, &blocked), ["Maintenance"]);
+    }
+}

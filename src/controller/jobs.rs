@@ -1,0 +1,139 @@
+//! From a reconciliation Job and its pods to what decisions know of it.
+//!
+//! The report is read from the pod's status as soon as its container has ended: the Job's own conditions come seconds
+//! later.
+
+use k8s_openapi::api::batch::v1::Job as JobObject;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod as PodObject};
+
+use crate::api::names::LABEL_TOKEN;
+use crate::core::failover::{Job, JobState};
+use crate::core::ids::FencingToken;
+use crate::core::report;
+
+/// What a reconciliation Job says; `None`: it is none of ours.
+pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
+    let token = object.metadata.labels.as_ref()?.get(LABEL_TOKEN)?.parse().ok().map(FencingToken)?;
+    let uid = object.metadata.uid.as_deref()?;
+    let own: Vec<&PodObject> = pods.iter().filter(|pod| controller_uid(pod) == Some(uid)).collect();
+    let results: Vec<Option<&ContainerStateTerminated>> = own.iter().map(|pod| result(pod)).collect();
+    let condition = |kind: &str| {
+        let all = object.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+        all.iter().find(|c| c.type_ == kind && c.status == "True")
+    };
+    let none_runs = results.iter().zip(&own).all(|(result, pod)| result.is_some() || is_over(pod));
+    let finished = condition("Complete").is_some() || condition("Failed").is_some();
+    let ended = none_runs && (finished || !own.is_empty());
+    // Kubernetes may start the pod twice. One result counts, and only when no second pod runs beside it any more.
+    let succeeded = results.iter().flatten().find(|t| t.exit_code == 0).or(results.iter().flatten().next());
+    let state = match (succeeded, condition("Failed")) {
+        (_, Some(failed)) if succeeded.is_none_or(|t| t.exit_code != 0) => {
+            let why = failed.reason.as_deref().unwrap_or("Failed");
+            match (why, succeeded) {
+                ("DeadlineExceeded", _) => JobState::Failed("it ran longer than its deadline and was ended.".into()),
+                (_, Some(ended)) => state_of(ended),
+                _ => JobState::Failed(format!("{why}: {}", failed.message.as_deref().unwrap_or("no more is known."))),
+            }
+        }
+        (Some(ended), _) if none_runs => state_of(ended),
+        _ => JobState::Running,
+    };
+    Some(Job { token, state, ended })
+}
+
+fn state_of(ended: &ContainerStateTerminated) -> JobState {
+    let message = ended.message.as_deref().unwrap_or_default();
+    if ended.exit_code != 0 {
+        let said: String = message.trim().chars().take(300).collect();
+        let said = if said.is_empty() { "it left no message".to_owned() } else { format!("it says: {said}") };
+        return JobState::Failed(format!("the program ended with exit code {}; {said}.", ended.exit_code));
+    }
+    match report::parse(message) {
+        Ok(report) => JobState::Succeeded(report),
+        Err(malformed) => JobState::Failed(format!("{malformed}.")),
+    }
+}
+
+/// How the program ended: the first container is the one that reports.
+fn result(pod: &PodObject) -> Option<&ContainerStateTerminated> {
+    let name = &pod.spec.as_ref()?.containers.first()?.name;
+    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+    statuses.iter().find(|c| c.name == *name)?.state.as_ref()?.terminated.as_ref()
+}
+
+fn is_over(pod: &PodObject) -> bool {
+    matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+fn controller_uid(pod: &PodObject) -> Option<&str> {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn job(status: Value) -> JobObject {
+        serde_json::from_value(
+            json!({"metadata": {"name": "r", "uid": "j", "labels": {LABEL_TOKEN: "7"}}, "status": status}),
+        )
+        .unwrap()
+    }
+
+    fn pod(state: Value) -> PodObject {
+        serde_json::from_value(json!({
+            "metadata": {"ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "r", "uid": "j", "controller": true}]},
+            "spec": {"containers": [{"name": "reconcile"}]},
+            "status": {"containerStatuses": [{"name": "reconcile", "ready": false, "restartCount": 0, "image": "i", "imageID": "i", "state": state}]}
+        }))
+        .unwrap()
+    }
+
+    fn ended(exit: i32, message: &str) -> Value {
+        json!({"terminated": {"exitCode": exit, "message": message}})
+    }
+
+    #[test]
+    fn the_report_counts_as_soon_as_the_container_has_ended() {
+        let read = read(&job(json!({})), &[pod(ended(0, r#"{"ordersCancelled": 2}"#))]).unwrap();
+        assert!(read.ended);
+        assert!(matches!(read.state, JobState::Succeeded(r) if r.orders_cancelled == 2));
+    }
+
+    #[test]
+    fn a_job_that_was_started_twice_counts_once_and_not_before_both_have_ended() {
+        let running = pod(json!({"running": {}}));
+        let done = pod(ended(0, "{}"));
+        let both = read(&job(json!({})), &[done.clone(), running]).unwrap();
+        assert_eq!((both.state, both.ended), (JobState::Running, false));
+        let failed = pod(ended(1, ""));
+        assert!(matches!(read(&job(json!({})), &[failed, done]).unwrap().state, JobState::Succeeded(_)));
+    }
+
+    #[test]
+    fn failures_nonsense_and_deadlines_are_sentences() {
+        let state = |job: JobObject, pod: PodObject| read(&job, &[pod]).unwrap().state;
+        for (found, text) in [
+            (state(job(json!({})), pod(ended(3, "no key"))), "exit code 3; it says: no key"),
+            (state(job(json!({})), pod(ended(0, "done!"))), "not the JSON"),
+            (
+                state(
+                    job(json!({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]})),
+                    pod(json!({"running": {}})),
+                ),
+                "longer than its deadline",
+            ),
+        ] {
+            assert!(matches!(&found, JobState::Failed(why) if why.contains(text)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_without_pods_has_not_ended_unless_it_says_so() {
+        assert!(!read(&job(json!({})), &[]).unwrap().ended);
+        let failed = json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
+        assert!(read(&job(failed), &[]).unwrap().ended);
+    }
+}

@@ -1,0 +1,23 @@
+//! The operator: observe, decide (in [`crate::core::failover`]), apply.
+
+pub mod apply;
+pub mod build;
+pub mod call;
+pub mod children;
+pub mod conditions;
+pub mod election;
+pub mod events;
+pub mod finalize;
+pub mod install;
+pub mod jobs;
+pub mod metrics;
+pub mod nodes;
+pub mod observe;
+pub mod operations;
+pub mod pods;
+pub mod registry;
+pub mod run;
+pub mod sightings;
+pub mod template;
+pub mod watches;
+pub mod worker;

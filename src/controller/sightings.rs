@@ -1,0 +1,119 @@
+//! When each bot's Lease was last seen to change: the expiry timers, kept by every replica, leading or not.
+//!
+//! Renewals end here. Only a change that a decision depends on is passed on, so renewals cause no reconciles.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+
+use super::registry::BotKey;
+use crate::api::lease;
+use crate::core::lease::LeaseRecord;
+use crate::core::silence::Sighting;
+use crate::core::time::Mono;
+
+/// What the watch has seen of every bot's Lease.
+#[derive(Debug, Default)]
+pub struct Sightings(Mutex<HashMap<BotKey, Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    sighting: Sighting,
+    /// Everything but what a renewal changes; `None`: the Lease is absent.
+    outline: Option<LeaseRecord>,
+}
+
+impl Sightings {
+    /// Notes a Lease as just seen (`None`: absent). Answers whether anything but a renewal has changed.
+    pub fn note(&self, key: &BotKey, lease: Option<&Lease>, now: Mono) -> bool {
+        let record = lease.map(lease::read);
+        let version = record.as_ref().map(|r| r.version.clone());
+        let outline = record.map(|r| LeaseRecord { version: String::new(), renew: String::new(), ..r });
+        let mut all = self.lock();
+        let before = all.remove(key);
+        let changed = before.as_ref().is_none_or(|seen| seen.outline != outline);
+        let sighting = Sighting::updated(before.map(|seen| seen.sighting), version.as_deref(), now);
+        all.insert(key.clone(), Seen { sighting, outline });
+        changed
+    }
+
+    /// The bots whose Leases are known and not among `present`: theirs were deleted while we were not watching.
+    pub fn missing_from(&self, present: &BTreeSet<BotKey>) -> Vec<BotKey> {
+        let all = self.lock();
+        all.iter()
+            .filter(|(key, seen)| seen.outline.is_some() && !present.contains(key))
+            .map(|(k, _)| k.clone())
+            .collect()
+    }
+
+    /// The last sighting of this bot's Lease.
+    pub fn of(&self, key: &BotKey) -> Option<Sighting> {
+        self.lock().get(key).map(|seen| seen.sighting.clone())
+    }
+
+    /// Forgets a bot that is gone.
+    pub fn forget(&self, key: &BotKey) {
+        self.lock().remove(key);
+    }
+
+    /// The longest time since a Lease that is held was last renewed; zero when none is held.
+    pub fn longest_renewal_age(&self, now: Mono) -> Duration {
+        let all = self.lock();
+        let held = all.values().filter(|seen| seen.outline.as_ref().is_some_and(|o| o.holder.is_some()));
+        held.map(|seen| now.surely_elapsed_since(seen.sighting.at)).max().unwrap_or_default()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BotKey, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::lease::{AgentState, Permit};
+
+    fn held(version: &str, renew: &str, state: AgentState) -> Lease {
+        let record = LeaseRecord {
+            uid: "l".into(),
+            version: version.into(),
+            holder: Some("doge-0/u0".parse().unwrap()),
+            permit: Some(Permit::Trade),
+            renew: renew.into(),
+            state,
+            ..LeaseRecord::default()
+        };
+        let mut object = Lease::default();
+        lease::write(&record, &mut object, None);
+        object
+    }
+
+    #[test]
+    fn a_renewal_moves_the_timer_and_wakes_nobody() {
+        let (all, key) = (Sightings::default(), BotKey::new("ns", "doge"));
+        assert!(all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1)));
+        assert!(!all.note(&key, Some(&held("2", "b/2", AgentState::Active)), Mono::both(2)));
+        assert_eq!(all.of(&key).unwrap().at, Mono::both(2));
+        assert!(all.note(&key, Some(&held("3", "b/3", AgentState::Demoting)), Mono::both(3)));
+    }
+
+    #[test]
+    fn the_same_version_seen_again_does_not_move_the_timer() {
+        let (all, key) = (Sightings::default(), BotKey::new("ns", "doge"));
+        all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
+        assert!(!all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(9)));
+        assert_eq!(all.of(&key).unwrap().at, Mono::both(1));
+    }
+
+    #[test]
+    fn a_lease_deleted_while_nobody_watched_is_found_and_reported_once() {
+        let (all, key) = (Sightings::default(), BotKey::new("ns", "doge"));
+        all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
+        assert_eq!(all.missing_from(&BTreeSet::new()), [key.clone()]);
+        assert!(all.note(&key, None, Mono::both(5)));
+        assert!(all.missing_from(&BTreeSet::new()).is_empty());
+        assert_eq!(all.of(&key).unwrap(), Sighting { version: None, at: Mono::both(5) });
+    }
+}

@@ -1,0 +1,327 @@
+//! One watch a kind, each for as long as the process lives, leading or not. They say *that* something changed; what is
+//! decided on is read live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::ObjectMeta;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher::{self, Event, watcher as watch};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::nodes::{NodeFacts, Nodes};
+use super::registry::{BotKey, Registry, Trigger};
+use super::sightings::Sightings;
+use crate::api::bot::TradingBot;
+use crate::api::names::LABEL_BOT;
+use crate::api::operation::TradingBotOperation;
+use crate::runtime::admin::{NotYet, Readiness};
+use crate::runtime::client::WATCH_SECONDS;
+use crate::runtime::clock;
+
+/// After a watch broke, the next attempt waits this long.
+const REWATCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the watches keep up to date.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Which bots there are.
+    pub registry: Arc<Registry>,
+    /// The expiry timers.
+    pub sightings: Arc<Sightings>,
+    /// What is known of nodes.
+    pub nodes: Arc<Nodes>,
+    /// Operations that have not ended, by bot.
+    pub operations: Arc<OpenOperations>,
+    /// The versions of everything else that belongs to a bot.
+    pub children: Arc<ChildVersions>,
+}
+
+/// Names of operations that have not ended, as last seen; read live before they are acted on.
+#[derive(Debug, Default)]
+pub struct OpenOperations(Mutex<BTreeMap<BotKey, BTreeSet<String>>>);
+
+impl OpenOperations {
+    fn note(&self, key: &BotKey, name: &str, open: bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = all.entry(key.clone()).or_default();
+        if open {
+            names.insert(name.to_owned());
+        } else {
+            names.remove(name);
+        }
+        if names.is_empty() {
+            all.remove(key);
+        }
+    }
+
+    /// The open operations of one bot.
+    pub fn of(&self, key: &BotKey) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(key).map(|names| names.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+/// An object that belongs to a bot, by kind, namespace and name.
+pub type ChildKey = (&'static str, String, String);
+
+/// What changes of an object when its contents do: the generation where its kind has one, so that a status that another
+/// controller writes does not count.
+pub fn child_version(meta: &ObjectMeta) -> String {
+    let contents = meta.generation.map(|g| g.to_string()).or_else(|| meta.resource_version.clone());
+    format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), contents.unwrap_or_default())
+}
+
+/// The [`child_version`]s of objects as last seen.
+#[derive(Debug, Default)]
+pub struct ChildVersions(Mutex<BTreeMap<ChildKey, String>>);
+
+impl ChildVersions {
+    /// The version that the watch saw last; `None`: the object is not there, or was not seen yet.
+    pub fn of(&self, key: &ChildKey) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Answers whether anything but a status has changed.
+    fn note(&self, key: ChildKey, version: Option<String>) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match version {
+            Some(version) => all.insert(key, version.clone()) != Some(version),
+            None => all.remove(&key).is_some(),
+        }
+    }
+}
+
+/// Starts all watches. They run until the set is dropped; readiness waits for the first full list of each.
+pub fn start(client: &Client, world: &World, readiness: &Readiness) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_bots(client.clone(), world.clone(), readiness.waits_for("the list of TradingBots")));
+    tasks.spawn(watch_leases(client.clone(), world.clone(), readiness.waits_for("the list of Leases")));
+    tasks.spawn(watch_nodes(client.clone(), world.clone(), readiness.waits_for("the list of nodes")));
+    tasks.spawn(watch_operations(client.clone(), world.clone(), readiness.waits_for("the list of operations")));
+    let mut wakes = Wakes { tasks, client, world, readiness };
+    wakes.on::<Pod>("the list of pods", Trigger::Pod);
+    wakes.on::<Job>("the list of Jobs", Trigger::Job);
+    wakes.on::<Service>("the list of Services", Trigger::Child);
+    wakes.on::<ServiceAccount>("the list of ServiceAccounts", Trigger::Child);
+    wakes.on::<Role>("the list of Roles", Trigger::Child);
+    wakes.on::<RoleBinding>("the list of RoleBindings", Trigger::Child);
+    wakes.on::<PodDisruptionBudget>("the list of PodDisruptionBudgets", Trigger::Child);
+    wakes.on::<PersistentVolumeClaim>("the list of claims", Trigger::Child);
+    wakes.tasks
+}
+
+struct Wakes<'a> {
+    tasks: JoinSet<()>,
+    client: &'a Client,
+    world: &'a World,
+    readiness: &'a Readiness,
+}
+
+impl Wakes<'_> {
+    /// Any change of a child of this kind wakes its bot.
+    fn on<K>(&mut self, what: &'static str, trigger: Trigger)
+    where
+        K: Resource<DynamicType = ()> + k8s_openapi::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let api = Api::<PartialObjectMeta<K>>::all(self.client.clone());
+        let (world, not_yet) = (self.world.clone(), self.readiness.waits_for(what));
+        self.tasks.spawn(async move {
+            let stream = watch(api, labelled());
+            let mut relisted = Relist::default();
+            each(stream, not_yet, |event| {
+                for (object, there) in relisted.changes(event) {
+                    let Some(key) = bot_of(&object) else { continue };
+                    let child = (K::KIND, key.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
+                    let version = there.then(|| child_version(&object.metadata));
+                    if trigger != Trigger::Child || world.children.note(child, version) {
+                        world.registry.wake(&key, trigger);
+                    }
+                }
+            })
+            .await;
+        });
+    }
+}
+
+async fn watch_bots(client: Client, world: World, not_yet: NotYet) {
+    let stream = watch(Api::<PartialObjectMeta<TradingBot>>::all(client), config());
+    let mut relisted = Relist::default();
+    let mut outlines = BTreeMap::new();
+    each(stream, not_yet, |event| {
+        for (object, there) in relisted.changes(event) {
+            let meta = &object.metadata;
+            let key = BotKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+            if !there {
+                outlines.remove(&key);
+                world.registry.left(&key);
+                world.sightings.forget(&key);
+                continue;
+            }
+            // Writes of the status change none of these.
+            let outline =
+                (meta.uid.clone(), meta.generation, meta.finalizers.clone(), meta.deletion_timestamp.is_some());
+            if outlines.insert(key.clone(), outline.clone()) != Some(outline) {
+                world.registry.arrived(key);
+            }
+        }
+    })
+    .await;
+}
+
+async fn watch_leases(client: Client, world: World, not_yet: NotYet) {
+    let stream = watch(Api::<Lease>::all(client), labelled());
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        let complete = matches!(event, Event::InitDone);
+        for (lease, there) in relisted.changes(event) {
+            let Some(key) = bot_of(&lease) else { continue };
+            if world.sightings.note(&key, Some(&lease).filter(|_| there), clock::mono()) {
+                world.registry.wake(&key, Trigger::Lease);
+            }
+        }
+        if complete {
+            let present = relisted.known.values().filter_map(bot_of).collect();
+            for key in world.sightings.missing_from(&present) {
+                world.sightings.note(&key, None, clock::mono());
+                world.registry.wake(&key, Trigger::Lease);
+            }
+        }
+    })
+    .await;
+}
+
+async fn watch_nodes(client: Client, world: World, not_yet: NotYet) {
+    let stream = watch(Api::<Node>::all(client), config());
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        for (node, there) in relisted.changes(event) {
+            let name = node.metadata.name.clone().unwrap_or_default();
+            // Kubelets write their node's status every few seconds; few of these writes matter.
+            if world.nodes.note(name, there.then(|| NodeFacts::of(&node))) {
+                world.registry.wake_all(Trigger::Node);
+            }
+        }
+    })
+    .await;
+}
+
+async fn watch_operations(client: Client, world: World, not_yet: NotYet) {
+    let stream = watch(Api::<DeserializeGuard<TradingBotOperation>>::all(client), config());
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        for (guarded, there) in relisted.changes(event) {
+            let Ok(operation) = guarded.0 else { continue };
+            let namespace = operation.metadata.namespace.clone().unwrap_or_default();
+            let key = BotKey::new(namespace, operation.spec.bot_name.clone());
+            let open = there && operation.to_decide().is_some();
+            world.operations.note(&key, operation.metadata.name.as_deref().unwrap_or_default(), open);
+            if open || !there {
+                world.registry.wake(&key, Trigger::Operation);
+            }
+        }
+    })
+    .await;
+}
+
+/// Feeds a watch's events to `on` for ever; the first complete list drops `not_yet`.
+async fn each<K: Send + 'static>(
+    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+    not_yet: NotYet,
+    mut on: impl FnMut(Event<K>),
+) {
+    let mut not_yet = Some(not_yet);
+    let mut stream = std::pin::pin!(stream);
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(event) => {
+                let complete = matches!(event, Event::InitDone);
+                on(event);
+                if complete {
+                    drop(not_yet.take());
+                }
+            }
+            Err(error) => {
+                debug!(%error, kind = std::any::type_name::<K>(), "a watch broke and starts again");
+                tokio::time::sleep(REWATCH_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Turns a watch's events into changes, and finds what vanished while the watch was broken.
+struct Relist<K> {
+    known: BTreeMap<(String, String), K>,
+    listed: Option<BTreeSet<(String, String)>>,
+}
+
+impl<K> Default for Relist<K> {
+    fn default() -> Self {
+        Self { known: BTreeMap::new(), listed: None }
+    }
+}
+
+impl<K: Resource + Clone> Relist<K> {
+    /// The objects that changed, and whether each is there or gone. An object that a new list shows unchanged is none.
+    fn changes(&mut self, event: Event<K>) -> Vec<(K, bool)> {
+        match event {
+            Event::Init => {
+                self.listed = Some(BTreeSet::new());
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                if let Some(listed) = &mut self.listed {
+                    listed.insert(id(&object));
+                }
+                self.applied(object)
+            }
+            Event::Apply(object) => self.applied(object),
+            Event::Delete(object) => {
+                self.known.remove(&id(&object));
+                vec![(object, false)]
+            }
+            Event::InitDone => {
+                let listed = self.listed.take().unwrap_or_default();
+                let gone: Vec<_> = self.known.keys().filter(|id| !listed.contains(*id)).cloned().collect();
+                gone.into_iter().filter_map(|id| self.known.remove(&id)).map(|object| (object, false)).collect()
+            }
+        }
+    }
+
+    fn applied(&mut self, object: K) -> Vec<(K, bool)> {
+        let before = self.known.insert(id(&object), object.clone());
+        let same = before.is_some_and(|b| b.meta().resource_version == object.meta().resource_version);
+        if same { Vec::new() } else { vec![(object, true)] }
+    }
+}
+
+fn id<K: Resource>(object: &K) -> (String, String) {
+    let meta = object.meta();
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+/// The bot that an object is labelled with; what it really belongs to is decided by its controller's uid.
+fn bot_of<K: Resource>(object: &K) -> Option<BotKey> {
+    let meta = object.meta();
+    let name = meta.labels.as_ref()?.get(LABEL_BOT)?;
+    Some(BotKey::new(meta.namespace.clone().unwrap_or_default(), name.clone()))
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+fn labelled() -> watcher::Config {
+    config().labels(LABEL_BOT)
+}

@@ -1,0 +1,100 @@
+//! The cluster of the tests: our kinds installed, and a namespace of its own for every test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Config, ResourceExt};
+use serde_json::{Value, json};
+use tradingbot::api::crds;
+
+/// A namespace of one test. Nothing in it is stored by most tests: their requests are dry runs.
+pub struct Cluster {
+    pub client: Client,
+    pub namespace: String,
+}
+
+/// Where the kubeconfig is.
+pub fn kubeconfig() -> PathBuf {
+    let given = std::env::var_os("KUBECONFIG").map(PathBuf::from);
+    let path = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/cluster/kubeconfig"));
+    assert!(path.exists(), "There is no {}. Run `make cluster` first, or set KUBECONFIG.", path.display());
+    path
+}
+
+/// kubectl from the PATH, or from where `make cluster` keeps its programs.
+pub fn kubectl(arguments: &[&str]) -> std::process::Output {
+    let cache = std::env::var_os("TRADINGBOT_CACHE").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cached = cache.unwrap_or_else(|| home.join(".cache/tradingbot-operator")).join("bin/kubectl");
+    let program = if cached.exists() { cached } else { "kubectl".into() };
+    Command::new(program).arg("--kubeconfig").arg(kubeconfig()).args(arguments).output().expect("kubectl runs")
+}
+
+impl Cluster {
+    /// Connects, installs the kinds and makes the namespace `cel-<name>-<random>`.
+    pub async fn with_namespace(name: &str) -> Cluster {
+        let file = kube::config::Kubeconfig::read_from(kubeconfig()).expect("the kubeconfig can be read");
+        let config = Config::from_custom_kubeconfig(file, &Default::default()).await.expect("the kubeconfig is valid");
+        let client = Client::try_from(config).expect("a client");
+        install(&client).await;
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let object = serde_json::from_value(json!({"metadata": {"generateName": format!("cel-{name}-")}})).unwrap();
+        let made = namespaces.create(&PostParams::default(), &object).await.expect("a namespace");
+        Cluster { client, namespace: made.name_any() }
+    }
+
+    /// Objects of one of our kinds, as JSON: so that the server sees what a person wrote, not what our types make of it.
+    pub fn objects(&self, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("tradingbot.io", "v1alpha1", kind));
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    /// Creates an object; `dry` keeps it from being stored. The answer is the object as stored, or the refusal's text.
+    pub async fn create(&self, kind: &str, object: &Value, dry: bool) -> Result<Value, String> {
+        let object = serde_json::from_value(object.clone()).unwrap();
+        let parameters = PostParams { dry_run: dry, field_manager: None };
+        let answer = self.objects(kind).create(&parameters, &object).await;
+        answer.map(|made| serde_json::to_value(made).unwrap()).map_err(|error| error.to_string())
+    }
+
+    /// Removes the namespace and what the test stored in it.
+    pub async fn clean_up(self) {
+        for kind in ["TradingBot", "TradingBotOperation"] {
+            let _ = self.objects(kind).delete_collection(&DeleteParams::default(), &Default::default()).await;
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
+    }
+}
+
+async fn install(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in crds::all() {
+        let name = crd.name_any();
+        let parameters = PatchParams::apply("tests").force();
+        api.patch(&name, &parameters, &Patch::Apply(&crd)).await.expect("the kind is accepted");
+        let established = |crd: &CustomResourceDefinition| {
+            let conditions = crd.status.as_ref().and_then(|s| s.conditions.as_ref());
+            conditions.is_some_and(|c| c.iter().any(|c| c.type_ == "Established" && c.status == "True"))
+        };
+        let mut tries = 0;
+        while !established(&api.get(&name).await.expect("the kind is there")) {
+            tries += 1;
+            assert!(tries < 100, "{name} was not established within 10 s");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Asserts that a refusal says `sentence`.
+pub fn refused(what: &str, answer: Result<Value, String>, sentence: &str) {
+    match answer {
+        Ok(_) => panic!("{what}: was accepted, should be refused with: {sentence}"),
+        Err(text) => assert!(text.contains(sentence), "{what}: refused with\n  {text}\ninstead of\n  {sentence}"),
+    }
+}
