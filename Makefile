@@ -12,3 +12,9 @@ cluster: ## a test cluster: target/cluster/kubeconfig  [NODES=3] [CLUSTER=existi
 
 cluster-down: ## remove the test cluster and all that it made
 	tests/cluster/cluster down
+
+crds: ## write crds/ from the Rust types; the unit tests fail where it differs
+	UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
+
+manifests: crds ## write manifests/install.yaml, likewise
+	UPDATE=1 cargo test --quiet --lib -- --exact controller::install::tests::the_file_is_what_the_code_says
