@@ -1,0 +1,91 @@
+//! How tests make the bot misbehave: `POST /control/crash`, `/hang`, `/ignore-sigterm`, `/daemonise`.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// What was asked of the bot.
+#[derive(Clone, Debug, Default)]
+pub struct Controls(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    ignore_sigterm: AtomicBool,
+    hang: AtomicBool,
+    daemonise: Notify,
+    daemonised: Notify,
+}
+
+impl Controls {
+    pub fn ignore_sigterm(&self) {
+        self.0.ignore_sigterm.store(true, Ordering::Relaxed);
+    }
+
+    pub fn ignores_sigterm(&self) -> bool {
+        self.0.ignore_sigterm.load(Ordering::Relaxed)
+    }
+
+    pub fn hang(&self) {
+        self.0.hang.store(true, Ordering::Relaxed);
+    }
+
+    pub fn hangs(&self) -> bool {
+        self.0.hang.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the trader shall hand its work to a daemon.
+    pub async fn daemon_wanted(&self) {
+        self.0.daemonise.notified().await;
+    }
+
+    /// The daemon trades.
+    pub fn daemon_trades(&self) {
+        self.0.daemonised.notify_one();
+    }
+}
+
+/// Serves the control port until the process ends; 0 serves none.
+pub async fn serve(port: u16, controls: Controls) -> io::Result<()> {
+    if port == 0 {
+        return std::future::pending().await;
+    }
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await?;
+    axum::serve(listener, router(controls)).await
+}
+
+pub fn router(controls: Controls) -> Router {
+    Router::new()
+        .route("/control/crash", post(crash))
+        .route("/control/hang", post(hang))
+        .route("/control/ignore-sigterm", post(ignore_sigterm))
+        .route("/control/daemonise", post(daemonise))
+        .with_state(controls)
+}
+
+async fn crash() {
+    eprintln!("told to crash");
+    std::process::exit(1);
+}
+
+async fn hang(State(controls): State<Controls>) -> &'static str {
+    controls.hang();
+    "trading has stopped, the process lives\n"
+}
+
+async fn ignore_sigterm(State(controls): State<Controls>) -> &'static str {
+    controls.ignore_sigterm();
+    "SIGTERM is ignored from now on\n"
+}
+
+async fn daemonise(State(controls): State<Controls>) -> &'static str {
+    controls.0.daemonise.notify_one();
+    controls.0.daemonised.notified().await;
+    "a process in a session of its own trades on\n"
+}

@@ -1,0 +1,68 @@
+//! What the bot is told by its arguments and its environment.
+
+use super::args::Args;
+
+pub const USAGE: &str = "paper-bot [promote|demote|hang] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
+  [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm]
+from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API";
+
+/// What it does.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The bot's name, which is its account at the exchange and the beginning of its order ids.
+    pub name: String,
+    /// This process: random, new at every start.
+    pub instance: String,
+    /// `http://host:port`.
+    pub exchange: String,
+    pub orders_per_second: f64,
+    /// 0: no control port.
+    pub control: u16,
+    /// The agent's local API; `None` where no agent runs.
+    pub api: Option<String>,
+    /// The role at the start, with its epoch and fencing token.
+    pub active: bool,
+    pub epoch: Option<u64>,
+    pub token: Option<u64>,
+    pub crash_at_start: bool,
+    pub crash_after: Option<u64>,
+    pub ignore_sigterm: bool,
+}
+
+impl Options {
+    pub fn read(mut args: Args, get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let service = get("EXCHANGE_SERVICE_HOST")
+            .map(|host| format!("http://{host}:{}", get("EXCHANGE_SERVICE_PORT").unwrap_or_else(|| "8080".to_owned())));
+        let exchange = args.value("--exchange")?.or_else(|| get("EXCHANGE_URL")).or(service);
+        let number = |name: &str| get(name).and_then(|text| text.parse().ok());
+        let options = Self {
+            name: get("TRADINGBOT_NAME").unwrap_or_else(|| "paper-bot".to_owned()),
+            instance: instance()?,
+            exchange: exchange.ok_or("where is the exchange? set EXCHANGE_URL or --exchange")?,
+            orders_per_second: args.parsed("--orders-per-second", 20.0)?,
+            control: args.parsed("--control-port", 9000)?,
+            api: get("TRADINGBOT_API"),
+            // Without an agent nobody else can trade.
+            active: get("TRADINGBOT_ROLE").is_none_or(|role| role == "active"),
+            epoch: number("TRADINGBOT_EPOCH"),
+            token: number("TRADINGBOT_FENCING_TOKEN"),
+            crash_at_start: args.flag("--crash-at-start"),
+            crash_after: args
+                .value("--crash-after")?
+                .map(|n| n.parse().map_err(|_| format!("--crash-after: '{n}' is no number")))
+                .transpose()?,
+            ignore_sigterm: args.flag("--ignore-sigterm"),
+        };
+        args.finish()?;
+        if options.orders_per_second.is_nan() || options.orders_per_second <= 0.0 {
+            return Err("--orders-per-second must be above zero".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+fn instance() -> Result<String, String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| format!("the kernel gives no random numbers: {error}"))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(random)))
+}

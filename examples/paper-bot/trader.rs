@@ -1,0 +1,145 @@
+//! Places orders at a set rate while the role allows it, asked anew right before each write.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::control::Controls;
+use super::http::Http;
+use super::options::Options;
+use super::role::Role;
+
+/// An exchange that does not answer in this time is asked the next thing.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// Every fourth order stays open, far from the price; so many are kept.
+const KEPT_OPEN: usize = 5;
+
+/// Trades until the process ends.
+pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls: Controls) -> Result<(), String> {
+    let mut desk = Desk::new(options)?;
+    let mut tick = interval(Duration::from_secs_f64(1.0 / options.orders_per_second));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = role.borrow_and_update().clone();
+        if !now.active || controls.hangs() {
+            // A standby's connection is there before it is needed. Whether that works is seen when it is.
+            let _ = desk.http.connect().await;
+            if role.changed().await.is_err() {
+                return Ok(());
+            }
+            tick.reset_immediately();
+            continue;
+        }
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = role.changed() => continue,
+            () = controls.daemon_wanted() => {
+                daemonise(options, &now).map_err(|error| format!("no daemon can be started: {error}"))?;
+                controls.daemon_trades();
+                controls.hang();
+                continue;
+            }
+        }
+        if options.crash_after.is_some_and(|limit| desk.placed >= limit) {
+            return Err("told to crash after so many orders".to_owned());
+        }
+        let allowed = || *role.borrow() == now && !controls.hangs();
+        if let Err(error) = desk.place(&now, allowed).await {
+            eprintln!("the exchange did not take an order: {error}");
+        }
+    }
+}
+
+/// This process's business with the exchange.
+struct Desk<'a> {
+    options: &'a Options,
+    http: Http,
+    placed: u64,
+    open: VecDeque<String>,
+}
+
+impl<'a> Desk<'a> {
+    fn new(options: &'a Options) -> Result<Self, String> {
+        let http = Http::new(&options.exchange, ANSWER_TIME)?;
+        Ok(Self { options, http, placed: 0, open: VecDeque::new() })
+    }
+
+    async fn place(&mut self, role: &Role, allowed: impl Fn() -> bool) -> io::Result<()> {
+        let Options { name, instance, .. } = self.options;
+        let n = self.placed;
+        let rests = n % 4 == 3;
+        let id = format!("{name}-{}-{instance}-{n}", role.token.unwrap_or_default());
+        let (side, price) = match (rests, n % 2) {
+            (true, _) => ("Buy", "0.5"),
+            (false, 0) => ("Buy", "1000"),
+            (false, _) => ("Sell", "0.5"),
+        };
+        let order = json!({
+            "clientOrderId": id, "symbol": "DOGE_JPY", "side": side, "price": price, "quantity": "10",
+            "account": name, "instance": instance, "fencingToken": role.token, "epoch": role.epoch,
+        });
+        let bytes = self.http.encode("POST", "/v1/orders", &[], &order.to_string());
+        self.placed += 1;
+        let Some(answer) = self.http.exchange_if(&bytes, &allowed).await? else { return Ok(()) };
+        if !answer.is_success() {
+            return Err(io::Error::other(format!("{} {}", answer.status, answer.body.trim())));
+        }
+        if rests {
+            self.open.push_back(id);
+        }
+        if self.open.len() > KEPT_OPEN
+            && let Some(oldest) = self.open.pop_front()
+        {
+            let path = format!("/v1/orders/{oldest}?account={name}");
+            let headers = self.headers(role);
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let bytes = self.http.encode("DELETE", &path, &headers, "");
+            self.http.exchange_if(&bytes, &allowed).await?;
+        }
+        Ok(())
+    }
+
+    fn headers(&self, role: &Role) -> [(&'static str, String); 3] {
+        let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+        [
+            ("x-instance", self.options.instance.clone()),
+            ("x-fencing-token", number(role.token)),
+            ("x-epoch", number(role.epoch)),
+        ]
+    }
+}
+
+/// Leaves a grandchild in a session of its own that trades on under this role, whatever becomes of us: the worst that a
+/// bot can do to whoever wants to stop it. It is another instance, so we stop when it starts.
+fn daemonise(options: &Options, role: &Role) -> io::Result<()> {
+    let mut child = Command::new("/proc/self/exe");
+    child
+        .args(["--exchange", &options.exchange, "--control-port", "0", "--ignore-sigterm"])
+        .args(["--orders-per-second", &options.orders_per_second.to_string()])
+        .env("TRADINGBOT_ROLE", "active")
+        .env("TRADINGBOT_EPOCH", role.epoch.unwrap_or_default().to_string())
+        .env("TRADINGBOT_FENCING_TOKEN", role.token.unwrap_or_default().to_string())
+        .env_remove("TRADINGBOT_API")
+        .stdin(Stdio::null());
+    // SAFETY: setsid and fork are all that happens between fork and exec, and both may be called there.
+    unsafe {
+        child.pre_exec(|| {
+            if libc::setsid() < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            match libc::fork() {
+                0 => Ok(()),
+                -1 => Err(io::Error::last_os_error()),
+                // The one in between is gone, so nobody waits for the grandchild.
+                _ => libc::_exit(0),
+            }
+        });
+    }
+    child.spawn()?.wait().map(|_| ())
+}
