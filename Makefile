@@ -20,10 +20,10 @@ images: ## build the programs and write target/images/operator.tar and demo.tar
 	@images/build
 
 crds: ## write crds/ from the types
-	UPDATE=1 cargo test --quiet --lib -- api::crds
+	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
 
-manifests: ## write manifests/ from code
-	UPDATE=1 cargo test --quiet --lib -- controller::install
+manifests: crds ## write manifests/install.yaml from code
+	@UPDATE=1 cargo test --quiet --lib -- --exact controller::install::tests::the_file_is_what_the_code_says
 
 fmt: ## format the code
 	cargo fmt --all
