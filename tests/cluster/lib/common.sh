@@ -29,7 +29,7 @@ wait_until() { # seconds, what is waited for (for the message), command…
 
 # One up or down at a time in a checkout. Daemons must not inherit the lock: `spawn` closes it.
 own_checkout_lock() {
-  mkdir -p "$OUT"
+  { mkdir -p "$OUT" && touch "$OUT/lock"; } 2>/dev/null || die "$OUT cannot be written: run as the user who made it (the local cluster needs root)."
   exec 8>"$OUT/lock"
   flock -w 300 8 || die "Another 'up' or 'down' of this checkout has been running for five minutes; wait for it or end it."
 }
@@ -92,4 +92,5 @@ spawn() { # cgroup, name, command…
       </dev/null >>"$LOGS/$name.log" 2>&1
   ) &
   record_pid "$name" $!
+  disown $! # or this shell would tell of its end
 }

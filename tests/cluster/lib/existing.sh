@@ -5,8 +5,9 @@ existing_up() {
   command -v kubectl >/dev/null || die "CLUSTER=existing needs kubectl, which is not installed."
   local nodes
   # --flatten, because the copy must work without the files that the original points to.
-  (umask 077 && kubectl config view --raw --minify --flatten >"$OUT/kubeconfig") ||
+  (umask 077 && kubectl config view --raw --minify --flatten >"$OUT/kubeconfig.new") ||
     die "CLUSTER=existing needs a kubeconfig with a current context: set KUBECONFIG."
+  mv "$OUT/kubeconfig.new" "$OUT/kubeconfig"
   nodes=$(BIN='' kc --request-timeout 10s get nodes -o jsonpath='{.items[*].metadata.name}') ||
     die "The cluster of ${KUBECONFIG:-$HOME/.kube/config} does not answer."
   BIN='' write_env CLUSTER_KIND=existing "KUBECONFIG=$OUT/kubeconfig" "NODES=$nodes" BIN= "CONTEXT=$(kubectl config current-context)"

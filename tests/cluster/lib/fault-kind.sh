@@ -1,5 +1,5 @@
 # Faults of a kind cluster: its nodes are containers of the Docker daemon.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016  # what is quoted is expanded in the node
 
 kind_control() { echo "$KIND_NAME-control-plane"; }
 kind_address() { docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }

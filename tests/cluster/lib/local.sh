@@ -53,6 +53,7 @@ local_claim() { # writes the owner last: a claim without an owner is one that is
 
 local_up() { # number of nodes
   local count=$1 nodes=() node booting=()
+  # shellcheck disable=SC2153  # from target/cluster/env
   if [[ -f $ENV_FILE ]] && local_healthy; then
     say "The cluster is up already: $(wc -w <<<"$NODES") nodes, KUBECONFIG=$KUBECONFIG"
     return
@@ -63,6 +64,7 @@ local_up() { # number of nodes
   local_down_leftovers
   BIN=$(parts_bin)
   for ((node = 1; node <= count; node++)); do nodes+=("node$node"); done
+  # shellcheck disable=SC2034  # elapsed counts from here
   STARTED=$EPOCHREALTIME
 
   local_claim

@@ -4,6 +4,7 @@
 ZONES=(zone-a zone-b zone-c)
 
 # Folders that containerd, CNI and the kubelet use whatever they are told. Each node sees its own there.
+# shellcheck disable=SC2034  # used where nodes boot and where the last cluster goes
 NODE_MOUNTS=(/var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /run/containerd)
 
 node_socket() { echo "$RUN/$1/containerd.sock"; }
