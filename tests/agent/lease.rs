@@ -30,7 +30,7 @@ fn a_warm_standby_takes_up_trades_renews_and_releases() {
         let validity = told["validityMilliseconds"].as_u64().unwrap();
         assert!((1..=3_000).contains(&validity), "{validity}");
         answered(PROBE_PORT, "/readyz", 200).await;
-        let (before, _) = (pod.api.stored().len(), ());
+        let before = pod.api.stored().len();
         until(|| (pod.api.stored().len() >= before + 2).then_some(())).await.expect("renewals go on");
         pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
         let released = pod.lease("released", |lease| lease.state == AgentState::Released).await;
@@ -86,7 +86,7 @@ fn a_stream_tells_the_present_state_and_every_change() {
 #[test]
 fn from_the_bots_end_to_the_release_and_from_the_permit_to_the_bot_it_takes_a_blink() {
     in_pod(|pod| async move {
-        let _container = pod.start("date +%s%N > /tmp/started; exec sleep 1000");
+        let container = pod.start("date +%s%N > /tmp/started; exec sleep 1000");
         answered(PROBE_PORT, "/readyz", 200).await;
         let (mut to_start, mut to_release) = (Vec::new(), Vec::new());
         for epoch in 1..=5 {
@@ -100,8 +100,7 @@ fn from_the_bots_end_to_the_release_and_from_the_permit_to_the_bot_it_takes_a_bl
             let started = Duration::from_nanos(pod.file("started").trim().parse().unwrap());
             let permitted = permitted.duration_since(std::time::UNIX_EPOCH).unwrap();
             to_start.push(started.saturating_sub(permitted));
-            let processes = _container.processes();
-            let bot = processes.iter().find(|(_, name)| name == "sleep").unwrap_or_else(|| panic!("{processes:?}")).0;
+            let bot = until(|| container.processes().into_iter().find(|(_, name)| name == "sleep")).await.unwrap().0;
             let killed = Instant::now();
             // SAFETY: no memory is involved.
             unsafe { libc::kill(bot, libc::SIGKILL) };
@@ -144,6 +143,7 @@ fn under_continue_the_bot_trades_on_without_the_api_server() {
         record.terms.as_mut().unwrap().on_api_server_loss = OnApiServerLoss::Continue;
         pod.api.put(&record);
         pod.lease("active", |lease| lease.state == AgentState::Active).await;
+        until(|| container.processes().iter().any(|(_, name)| name == "sleep").then_some(())).await.unwrap();
         pod.api.set_mode(Mode::Hang);
         let end = Instant::now() + Duration::from_secs(6);
         while Instant::now() < end {
@@ -178,6 +178,7 @@ fn answers_that_are_lost_do_not_count_until_the_lease_shows_them() {
         let container = pod.start(TRADES);
         pod.grant(1, Permit::Trade);
         pod.lease("active", |lease| lease.state == AgentState::Active).await;
+        until(|| container.processes().iter().any(|(_, name)| name == "sleep").then_some(())).await.unwrap();
         // The watch still shows each renewal, which proves that it was stored.
         pod.api.set_mode(Mode::LoseAnswers);
         let end = Instant::now() + Duration::from_secs(5);

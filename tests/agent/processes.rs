@@ -33,8 +33,8 @@ fn orphans_are_reaped() {
             pod.start("for i in 1 2 3 4 5 6 7 8; do (setsid sh -c 'exit 3' &); done; touch /tmp/made; exec sleep 1000");
         trading(&pod, 1).await;
         until(|| pod.root.join("tmp/made").exists().then_some(())).await.unwrap();
+        until(|| runs(&container, "sleep").then_some(())).await.unwrap();
         until(|| (zombies(&container) == 0).then_some(())).await.expect("orphans stay zombies");
-        assert!(runs(&container, "sleep"));
     });
 }
 
@@ -56,15 +56,15 @@ fn a_daemonised_child_in_another_session_dies_with_the_demotion() {
 fn what_a_crashed_bot_leaves_behind_is_swept_before_it_starts_again() {
     in_pod(|mut pod| async move {
         pod.config["inPlaceRestarts"] = 1.into();
-        let script = "echo start >> /tmp/starts; pgrep -c tail >> /tmp/left; setsid tail -f /dev/null & sleep 0.2; \
-            [ $(wc -l < /tmp/starts) = 2 ] && exec sleep 1000; exit 7";
+        let script = "mkfifo /tmp/pipe; echo start >> /tmp/starts; pgrep -c tail >> /tmp/left; setsid tail -f /dev/null & sleep 0.2; \
+            [ $(wc -l < /tmp/starts) = 2 ] && exec cat /tmp/pipe; exit 7";
         let container = pod.start(script);
         trading(&pod, 1).await;
         pod.wrote("starts", "start\nstart\n").await;
-        until(|| runs(&container, "sleep").then_some(())).await.unwrap();
+        until(|| runs(&container, "cat").then_some(())).await.unwrap();
         assert_eq!(pod.file("left"), "0\n0\n");
         let released = {
-            let bot = container.processes().into_iter().find(|(_, name)| name == "sleep").unwrap().0;
+            let bot = container.processes().into_iter().find(|(_, name)| name == "cat").unwrap().0;
             // SAFETY: no memory is involved.
             unsafe { libc::kill(bot, libc::SIGKILL) };
             pod.lease("released", |lease| lease.state == AgentState::Released).await
