@@ -46,6 +46,7 @@ fn grant() -> Decision {
         memory: Memory::default(),
         actions: vec![Action::WriteStatus, Action::PutLease { lease, purpose: LeaseWrite::Grant }],
         wake_after: None,
+        silence_limit: None,
     }
 }
 

@@ -158,12 +158,18 @@ impl Round<'_> {
 
     /// Looks again as soon as silence can have lasted for `limit`, if it goes on.
     pub fn wake_when_silent_for(&mut self, limit: Duration) {
-        self.silence_limit = Some(limit);
+        self.note_silence_limit(limit);
         match limit.checked_sub(self.silent_for()).filter(|left| !left.is_zero()) {
             Some(left) if self.is_linked() => self.wake(left),
             Some(_) => self.wake(LINK_RETRY),
             None => {}
         }
+    }
+
+    /// Asks to be woken by a silence that is still to come; one that is there already would wake again and again.
+    pub fn note_silence_limit(&mut self, limit: Duration) {
+        let age = self.memory.sighting.as_ref().map(|s| self.now.surely_elapsed_since(s.at)).unwrap_or_default();
+        self.silence_limit = (age < limit).then_some(limit);
     }
 
     pub fn is_linked(&self) -> bool {

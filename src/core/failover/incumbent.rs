@@ -121,11 +121,10 @@ impl Round<'_> {
 
     /// A steady active costs no rounds: only a silence that our own link was too young to vouch for is looked at again.
     fn watch_silence(&mut self, limit: Duration) {
-        let age = self.memory.sighting.as_ref().map(|s| self.now.surely_elapsed_since(s.at)).unwrap_or_default();
-        if age >= limit || !self.is_linked() {
+        self.note_silence_limit(limit);
+        if self.silence_limit.is_none() || !self.is_linked() {
             self.wake_when_silent_for(limit);
         }
-        self.silence_limit = Some(limit);
     }
 
     /// Why the active should stop although it is well.
@@ -205,8 +204,8 @@ impl Round<'_> {
             let (name, epoch) = (&ledger.pod.name, ledger.epoch);
             let advice = format!(
                 "{message} It was allowed to trade on without the API server, so silence proves nothing. Make sure \
-                 that {name} has stopped, then confirm the end of epoch {epoch} with a TradingBotOperation of the type \
-                 Confirm."
+                 that {name} has stopped, then say so with a TradingBotOperation of the type ConfirmStopped for epoch \
+                 {epoch}."
             );
             return self.block(Phase::Blocked, Block::SilentUnderContinue, advice);
         }
