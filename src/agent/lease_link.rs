@@ -59,6 +59,9 @@ pub(super) fn client(settings: &Settings) -> Result<Client, Refusal> {
     let server = format!("https://{}", settings.api_server);
     let mut config = Config::new(server.parse().map_err(|error| refused(&error))?);
     config.default_namespace = settings.config.namespace.clone();
+    // The file is read again as it changes, and alone counts; without this the client would look for the system's roots
+    // first, which a bot's image need not have.
+    config.root_cert = Some(Vec::new());
     config.root_cert_file = Some(settings.credentials.join("ca.crt"));
     config.auth_info = token(&settings.credentials.join("token"));
     config.default_retry = false;

@@ -70,7 +70,7 @@ fn holds_bytes(line: &str, own: &OwnTraffic) -> Option<Ends> {
         SYN_SENT | FIN_WAIT_1 | LAST_ACK | CLOSING => 1,
         _ => 0,
     };
-    let ours = peer == own.api_server || own.ports.contains(&local.port());
+    let ours = [local, peer].contains(&own.api_server) || own.ports.contains(&local.port());
     (queued > control && !ours).then_some((local, peer))
 }
 

@@ -49,7 +49,7 @@ pub fn wake_at(state: &State) -> Option<Mono> {
         times.push(at);
     }
     if let Some(hold) = &state.hold {
-        if state.in_flight.is_none() && hold.wants_to_write(&state.process) {
+        if state.may_write_again() && hold.wants_to_write(&state.process) {
             times.push(hold.next_write);
         }
         match hold.stage {
@@ -66,6 +66,13 @@ pub fn wake_at(state: &State) -> Option<Mono> {
         }
     }
     times.into_iter().min_by_key(|at| at.first)
+}
+
+impl State {
+    /// No write is under way, or the one that is was seen to be stored, and only its answer is missing.
+    fn may_write_again(&self) -> bool {
+        self.in_flight.is_none() || self.hold.as_ref().is_some_and(|hold| hold.sent.is_none())
+    }
 }
 
 impl Hold {
@@ -195,7 +202,7 @@ impl Machine<'_> {
 
     fn write(&mut self) {
         let Some(hold) = &self.s.hold else { return };
-        let due = self.s.in_flight.is_none() && self.now.has_possibly_reached(hold.next_write);
+        let due = self.s.may_write_again() && self.now.has_possibly_reached(hold.next_write);
         let told = hold.told;
         let state = hold.state_to_tell();
         let kind = match &hold.stage {

@@ -261,6 +261,19 @@ fn a_claim_whose_answer_was_lost_is_recognised() {
 }
 
 #[test]
+fn an_answer_that_never_comes_does_not_hold_up_the_next_renewal_once_the_watch_has_shown_the_value() {
+    let mut world = World::new(false).active();
+    for _ in 0..10 {
+        world.pass(2_000);
+        let write = world.expect_write();
+        world.store(&write);
+        world.seen();
+        assert_eq!(world.state.in_flight, Some(write.number));
+    }
+    assert_eq!(world.role(), Role::Active);
+}
+
+#[test]
 fn a_second_claim_that_meets_the_first_renews_before_it_may_trade() {
     let mut world = World::new(false);
     world.grant(1, Permit::Prepare);

@@ -1,0 +1,10 @@
+//! The agent as a process: PID 1 of a container of its own, with an API server that does as it is told.
+//!
+//! Every test runs in a network namespace of its own; it needs root.
+
+mod api;
+mod pod;
+
+mod lease;
+mod processes;
+mod start;
