@@ -1,0 +1,63 @@
+# The control plane: etcd, API server, controller manager and scheduler, in the control namespace.
+# shellcheck shell=bash
+
+control_start() { # name, command…
+  local name=$1
+  shift
+  spawn "$CLUSTER_NAME/control" "$name" nsenter --net="/run/netns/$(netns control)" "$@"
+}
+
+start_etcd() {
+  # fsync protects from a power cut of the machine, which ends the test anyway.
+  control_start etcd "$BIN/etcd" --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level warn \
+    --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
+    --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
+    --initial-cluster default=http://127.0.0.1:2380
+}
+
+start_apiserver() {
+  # Kubelets are reached by address: their names are in no DNS. Webhooks are reached at the pods' addresses
+  # (aggregator routing), because no kube-proxy serves the control namespace.
+  control_start apiserver "$BIN/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 \
+    --secure-port=6443 --advertise-address="$API_ADDRESS" \
+    --tls-cert-file="$STATE/pki/apiserver.crt" --tls-private-key-file="$STATE/pki/apiserver.key" \
+    --client-ca-file="$STATE/pki/ca.crt" \
+    --service-account-key-file="$STATE/pki/accounts.pub" --service-account-signing-key-file="$STATE/pki/accounts.key" \
+    --service-account-issuer=https://kubernetes.default.svc --service-cluster-ip-range="$SERVICE_NET.0/16" \
+    --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
+    --kubelet-certificate-authority="$STATE/pki/ca.crt" --kubelet-preferred-address-types=InternalIP \
+    --kubelet-client-certificate="$STATE/pki/admin.crt" --kubelet-client-key="$STATE/pki/admin.key" \
+    --enable-aggregator-routing=true
+}
+
+start_controllers() {
+  control_start controller-manager "$BIN/kube-controller-manager" --kubeconfig="$STATE/controller-manager.conf" \
+    --service-account-private-key-file="$STATE/pki/accounts.key" --root-ca-file="$STATE/pki/ca.crt" \
+    --cluster-signing-cert-file="$STATE/pki/ca.crt" --cluster-signing-key-file="$STATE/pki/ca.key" \
+    --use-service-account-credentials --leader-elect=false
+  control_start scheduler "$BIN/kube-scheduler" --kubeconfig="$STATE/scheduler.conf" --leader-elect=false
+}
+
+# Asked with the admin's certificate, over the link that tests use.
+apiserver_ready() {
+  curl -sf --noproxy '*' --max-time 2 --cacert "$STATE/pki/ca.crt" --cert "$STATE/pki/admin.crt" --key "$STATE/pki/admin.key" \
+    "https://$(outside_address 2):6443/readyz" >/dev/null
+}
+
+control_up() {
+  pki_authority
+  certificate apiserver /CN=kube-apiserver \
+    "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$SERVICE_NET.1,IP:$API_ADDRESS,IP:$(outside_address 2)"
+  certificate admin /O=system:masters/CN=admin
+  cgroup_make "$CLUSTER_NAME/control"
+  network_control
+  start_etcd
+  start_apiserver
+  certificate controller-manager /CN=system:kube-controller-manager
+  certificate scheduler /CN=system:kube-scheduler
+  certificate kube-proxy /CN=system:kube-proxy
+  kubeconfig controller-manager "$API_ADDRESS" "$STATE/controller-manager.conf"
+  kubeconfig scheduler "$API_ADDRESS" "$STATE/scheduler.conf"
+  kubeconfig kube-proxy "$API_ADDRESS" "$STATE/kube-proxy.conf"
+  kubeconfig admin "$(outside_address 2)" "$OUT/kubeconfig"
+}
