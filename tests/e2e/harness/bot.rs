@@ -65,6 +65,14 @@ impl Bot {
         api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("the change is accepted");
     }
 
+    /// Changes the spec by a JSON Patch.
+    pub async fn change_by(&self, patch: Value) {
+        let patch = serde_json::from_value(patch).expect("a JSON Patch");
+        let api: Api<TradingBot> = self.api();
+        let changed = api.patch(&self.name, &PatchParams::default(), &Patch::<TradingBot>::Json(patch)).await;
+        changed.expect("the change is accepted");
+    }
+
     /// Asks for its deletion.
     pub async fn delete(&self) {
         let api: Api<TradingBot> = self.api();
@@ -169,6 +177,16 @@ impl Bot {
     /// The container of a pod, to be hit.
     pub async fn aim(&self, pod: &str) -> Aim {
         Faults { cluster: self.cluster.clone() }.aim(&self.namespace, pod, "bot").await
+    }
+
+    /// Tells the paper bot in a pod to misbehave: `crash`, `hang`, `ignore-sigterm` or `daemonise`.
+    pub async fn tell(&self, pod: &str, what: &str) {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:9000/proxy/control/{what}", self.namespace);
+        // One that crashes at once may not answer any more.
+        let told = tokio::time::timeout(seconds(5), self.cluster.post(&path, &json!({}))).await;
+        if what != "crash" {
+            told.expect("the paper bot answers").expect("the paper bot does as it is told");
+        }
     }
 
     /// Marks the moment of a fault of the active.

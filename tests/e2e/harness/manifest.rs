@@ -62,6 +62,11 @@ impl BotManifest {
         self.with("/spec/reconciliation", policy)
     }
 
+    /// It hardly ever trades, and asks for next to nothing.
+    pub fn idle(self) -> Self {
+        self.with("/spec/template/spec/containers/0/args", json!(["--orders-per-second", "0.1"]))
+    }
+
     /// So many pods.
     pub fn replicas(self, n: u32) -> Self {
         self.with("/spec/replicas", json!(n))

@@ -104,6 +104,13 @@ impl World {
         bot
     }
 
+    /// Applies a bot that trades at the exchange of another world, which judges it.
+    pub async fn apply_at(&self, exchange: Exchange, manifest: BotManifest) -> Bot {
+        let bot = Bot::new(&self.cluster, &self.namespace, exchange, &manifest);
+        bot.create(&manifest.env("EXCHANGE_URL", &bot.exchange.address).object).await.expect("the bot is accepted");
+        bot
+    }
+
     /// What can be done to nodes, pods and the API server.
     pub fn faults(&self) -> Faults {
         Faults { cluster: self.cluster.clone() }
