@@ -1,5 +1,7 @@
 //! Exactly one trading bot trades: the library behind the operator, the agent and the kubectl plugin.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod api;
 #[cfg(feature = "operator")]
 pub mod controller;

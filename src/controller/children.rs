@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::build;
 use super::call::{CallError, call};
-use super::observe::is_controlled_by;
+use super::observe::{Observed, is_controlled_by};
 use super::watches::{ChildKey, child_version};
 use super::worker::Operator;
 use crate::api::bot::TradingBot;
@@ -39,8 +39,10 @@ impl Children {
     ///
     /// # Errors
     /// What became of the first write that failed, as a sentence that names the object.
-    pub async fn keep(&mut self, operator: &Operator, bot: &TradingBot) -> Result<(), CallError> {
-        let build::Children { services, service_account, role, role_binding, budget } = build::children(bot);
+    pub async fn keep(&mut self, operator: &Operator, observed: &Observed) -> Result<(), CallError> {
+        let bot = &observed.bot;
+        let accounts = observed.pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.clone()).collect();
+        let build::Children { services, service_account, role, role_binding, budget } = build::children(bot, &accounts);
         if let Some(account) = service_account {
             self.keep_one(operator, bot, account).await?;
         }

@@ -62,12 +62,10 @@ impl Leadership {
         self.lock().link
     }
 
-    /// A leadership that nobody can take, for tests against a scripted API.
-    #[cfg(test)]
-    pub fn unchallenged() -> Self {
+    /// The lead for `time` from now, without an election: for whoever knows that nobody else writes, as tests do.
+    pub fn until_further_notice(time: Duration) -> Self {
         let now = clock::mono();
-        let link = Some(Link::new(now, Duration::from_secs(3600)));
-        Self(Arc::new(Mutex::new(Known { deadline: Some(now.plus(Duration::from_secs(3600))), link })))
+        Self(Arc::new(Mutex::new(Known { deadline: Some(now.plus(time)), link: Some(Link::new(now, time)) })))
     }
 
     fn proven(&self, sent_at: Mono) {

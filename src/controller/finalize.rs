@@ -102,12 +102,17 @@ impl End<'_> {
 
     async fn remove_finalizer(&self, bot: &TradingBot) -> Result<(), CallError> {
         self.leadership.check()?;
-        let left: Vec<&String> = bot.metadata.finalizers.iter().flatten().filter(|f| *f != FINALIZER).collect();
-        let patch = json!({"metadata": {
-            "resourceVersion": bot.metadata.resource_version, "uid": self.uid, "finalizers": left
-        }});
+        let Some(at) = bot.metadata.finalizers.iter().flatten().position(|f| f == FINALIZER) else { return Ok(()) };
+        // By its place and name and not by the version, which the status has just moved on.
+        let path = format!("/metadata/finalizers/{at}");
+        let patch = serde_json::from_value(json!([
+            {"op": "test", "path": "/metadata/uid", "value": self.uid},
+            {"op": "test", "path": path, "value": FINALIZER},
+            {"op": "remove", "path": path},
+        ]))
+        .map_err(|error| CallError::Refused(format!("the patch of the finalizer cannot be written: {error}")))?;
         let bots = self.api::<TradingBot>();
-        match call(bots.patch(self.bot, &PatchParams::default(), &Patch::Merge(&patch))).await {
+        match call(bots.patch(self.bot, &PatchParams::default(), &Patch::Json::<()>(patch))).await {
             Ok(_) | Err(CallError::NotFound(_)) => {
                 info!(namespace = self.namespace, bot = self.bot, "the bot is gone, its active had stopped before");
                 Ok(())

@@ -33,6 +33,8 @@ use crate::runtime::clock;
 /// After a round that did not get through, the first pause; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks at one silence.
+const SILENCE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything that workers share.
 #[derive(Clone)]
@@ -200,16 +202,22 @@ impl Worker {
         }
     }
 
+    /// Ends when the Lease has not changed for as long as the last decision named.
     async fn silence(&self) {
         let Some(limit) = self.schedule.silence else { return std::future::pending().await };
-        loop {
-            let seen = self.operator.world.sightings.of(&self.key);
-            let silent = seen.map(|s| clock::mono().surely_elapsed_since(s.at)).unwrap_or_default();
-            match limit.checked_sub(silent) {
-                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
-                _ => return,
-            }
+        // A silence that was looked at already is looked at again, but not in a circle.
+        tokio::time::sleep(SILENCE_PAUSE).await;
+        while let Some(left) = limit.checked_sub(self.silent_for()).filter(|left| !left.is_zero()) {
+            tokio::time::sleep(left).await;
         }
+    }
+
+    /// Since the last change of the Lease that the watch or a round has seen.
+    fn silent_for(&self) -> Duration {
+        let now = clock::mono();
+        let watched = self.operator.world.sightings.of(&self.key);
+        let seen = watched.iter().chain(&self.memory.sighting);
+        seen.map(|s| now.surely_elapsed_since(s.at)).min().unwrap_or_default()
     }
 
     async fn round(&mut self) -> Result<Next, CallError> {
@@ -234,7 +242,7 @@ impl Worker {
             (true, _) => {}
         }
         if !deleting {
-            let kept = self.children.keep(&operator, &observed.bot).await;
+            let kept = self.children.keep(&operator, &observed).await;
             self.troubles.child = trouble(kept)?;
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
@@ -283,11 +291,10 @@ impl Worker {
         if news {
             return Ok(Next::Again);
         }
-        let renew_deadline = observed.facts.lease.as_ref().filter(|l| l.holder.is_some()).and_then(|l| l.terms);
         let wake_after = decision.wake_after.into_iter().chain(self.template.recheck_after()).min();
         Ok(Next::Wait(Schedule {
             at: wake_after.map(|after| (Instant::now() + after, Trigger::Timer)),
-            silence: renew_deadline.map(|terms| terms.renew_deadline),
+            silence: decision.silence_limit,
         }))
     }
 

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Wall;
 
+/// The largest integer that every reader of JSON gets right. A larger epoch or token in a Lease was written by someone
+/// else and is not counted on from: it would leave no room to grow.
+pub const LARGEST_NUMBER: u64 = (1 << 53) - 1;
+
 /// Grows by one at every grant and is never reused in the life of a resource. Zero: nothing was granted yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -15,7 +19,12 @@ pub struct Epoch(pub u64);
 impl Epoch {
     /// The epoch of the next grant: greater than any that the status or the Lease has seen (design, rule 2).
     pub fn next(status: Epoch, lease: Option<Epoch>) -> Epoch {
-        Epoch(status.max(lease.unwrap_or_default()).0 + 1)
+        Epoch(status.max(lease.filter(|e| e.is_plausible()).unwrap_or_default()).0 + 1)
+    }
+
+    /// Whether we could have granted this epoch.
+    pub fn is_plausible(self) -> bool {
+        self.0 <= LARGEST_NUMBER
     }
 }
 
@@ -29,6 +38,11 @@ impl FencingToken {
     /// `max(previous + 1, wall-clock milliseconds << 10)` (design, rule 2).
     pub fn next(previous: FencingToken, now: Wall) -> FencingToken {
         FencingToken((previous.0 + 1).max(now.0 << 10))
+    }
+
+    /// Whether we could have granted this token.
+    pub fn is_plausible(self) -> bool {
+        self.0 <= LARGEST_NUMBER
     }
 }
 
@@ -120,6 +134,7 @@ mod tests {
     fn epochs_never_repeat_what_either_place_has_seen() {
         assert_eq!(Epoch::next(Epoch(4), Some(Epoch(9))), Epoch(10));
         assert_eq!(Epoch::next(Epoch(9), None), Epoch(10));
+        assert_eq!(Epoch::next(Epoch(9), Some(Epoch(u64::MAX))), Epoch(10));
     }
 
     #[test]

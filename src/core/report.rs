@@ -53,7 +53,9 @@ pub fn parse(message: &str) -> Result<Report, MalformedReport> {
     if message.trim().is_empty() {
         return Ok(Report::default());
     }
-    serde_json::from_str(message).map_err(|error| {
+    // An object first: serde would also fill the fields in order from a list.
+    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(message);
+    object.and_then(|fields| serde_json::from_value(fields.into())).map_err(|error| {
         if message.len() >= MAX_BYTES { MalformedReport::Cut } else { MalformedReport::NotJson(error.to_string()) }
     })
 }

@@ -1,6 +1,7 @@
 //! What the API server refuses and accepts, tried on a real one: `make cluster` gives it, or set KUBECONFIG.
 
 mod bot;
+mod children;
 mod cluster;
 mod operation;
 mod status;

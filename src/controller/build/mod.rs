@@ -1,35 +1,55 @@
 //! The objects that a bot wants, made from its resource alone: client-free and pure.
 
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service, ServiceAccount};
+mod access;
+mod agent;
+mod claims;
+mod common;
+mod job;
+mod pod;
+mod services;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use access::agent_access_name;
+pub use claims::claims;
+pub use job::{job_name, reconciliation_job};
+pub use pod::{pod, pod_name};
+pub use services::{active_service_name, members_service_name};
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use crate::api::bot::TradingBot;
-use crate::core::failover::JobContext;
-use crate::core::ids::FencingToken;
 
-/// What belongs to a bot apart from its pods.
+/// What belongs to a bot apart from its pods, claims, Jobs and Lease.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Children {
+    /// One for the active and one for all members.
     pub services: Vec<Service>,
+    /// The agents' identity, where the template names none.
     pub service_account: Option<ServiceAccount>,
+    /// What agents may do: read and patch their own Lease.
     pub role: Role,
+    /// Who may.
     pub role_binding: RoleBinding,
+    /// How many pods may be evicted at a time.
     pub budget: PodDisruptionBudget,
 }
 
-pub fn children(_: &TradingBot) -> Children {
-    todo!()
-}
-pub fn pod(_: &TradingBot, _: u32, _: &str) -> Pod {
-    todo!()
-}
-pub fn claims(_: &TradingBot, _: u32) -> Vec<PersistentVolumeClaim> {
-    todo!()
-}
-pub fn reconciliation_job(_: &TradingBot, _: FencingToken, _: &JobContext) -> Option<Job> {
-    todo!()
-}
-pub fn agent_access_name(_: &str) -> String {
-    todo!()
+/// What belongs to a bot apart from its pods.
+///
+/// `accounts`: the service accounts of the pods that exist. They keep their rights while pods are replaced by ones of
+/// another account, or the active would lose its Lease in the middle of a rolling update.
+pub fn children(bot: &TradingBot, accounts: &BTreeSet<String>) -> Children {
+    Children {
+        services: services::services(bot),
+        service_account: access::service_account(bot),
+        role: access::role(bot),
+        role_binding: access::role_binding(bot, accounts),
+        budget: services::budget(bot),
+    }
 }

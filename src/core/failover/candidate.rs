@@ -50,9 +50,11 @@ impl Round<'_> {
             return self.say(Phase::Electing, format!("{} has not taken the Lease up yet.", holder.name));
         }
         let token = self.record.token;
-        if self.record.jobs.iter().any(|t| *t != token) {
+        // Also this epoch's own one, where the policy that asked for it is gone from the spec.
+        let runs = self.seen.jobs.iter().any(|j| j.token == token && j.state == JobState::Running);
+        if self.record.jobs.iter().any(|t| *t != token || runs) {
             self.wake(Duration::from_secs(1));
-            let message = format!("{} waits until a reconciliation of an earlier epoch has ended.", holder.name);
+            let message = format!("{} waits until a reconciliation that was begun earlier has ended.", holder.name);
             return self.say(Phase::Preparing, message);
         }
         self.permit(lease, holder);
@@ -66,14 +68,14 @@ impl Round<'_> {
             token: self.record.token,
             pod: holder.clone(),
             boot: lease.boot.clone(),
-            lease_duration: terms.lease_duration,
+            // Terms that somebody shortened after the grant would end the wait too early.
+            lease_duration: terms.lease_duration.max(self.spec.terms.lease_duration),
             on_api_server_loss: terms.on_api_server_loss,
         });
         self.candidate = None;
         self.active = Some(holder.uid.clone());
         self.say(Phase::Activating, format!("{} may trade; its bot is starting or being promoted.", holder.name));
-        let permit = self.put_lease(|l| l.permit = Some(Permit::Trade), LeaseWrite::Permit);
-        self.write_ahead(permit);
+        self.put_lease(|l| l.permit = Some(Permit::Trade), LeaseWrite::Permit);
     }
 
     fn candidate_is_fit(&mut self, lease: &LeaseRecord, holder: &PodRef) -> bool {
@@ -104,17 +106,15 @@ impl Round<'_> {
         let job = self.seen.jobs.iter().find(|j| j.token == token).map(|j| j.state.clone());
         match job {
             None => {
-                if !self.record.jobs.contains(&token) {
-                    self.record.jobs.push(token);
-                    self.memory.missing_jobs.remove(&token);
-                }
-                self.then.push(Action::WriteStatus);
-                self.then.push(Action::CreateJob { token, context: self.job_context(&current, holder) });
                 // A Job whose creation is refused is a failed one.
                 if self.overdue(Step::Reconcile(self.record.epoch), policy.deadline + JOB_GRACE) {
-                    self.then.clear();
                     return self.reconciliation_failed(&policy, "the Job could not be created.");
                 }
+                if !self.record.jobs.contains(&token) {
+                    self.record.jobs.push(token);
+                    self.memory.unfinished_jobs.remove(&token);
+                }
+                self.create_job = Some(Action::CreateJob { token, context: self.job_context(&current, holder) });
                 Reconciled::Waiting
             }
             Some(JobState::Running) => {

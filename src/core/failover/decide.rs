@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::types::*;
-use crate::core::ids::PodRef;
+use crate::core::ids::{FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord};
 use crate::core::silence::{Sighting, Silence, judge};
 use crate::core::time::Mono;
@@ -19,10 +19,12 @@ pub fn decide(spec: &Spec, record: &Record, memory: &Memory, seen: &Observation,
         now,
         record: record.clone(),
         memory: memory.clone(),
-        first: Vec::new(),
-        then: Vec::new(),
+        lease_write: None,
+        create_job: None,
         last: Vec::new(),
         wake_after: None,
+        silence_limit: None,
+        begun: None,
         active: None,
         candidate: None,
     };
@@ -36,9 +38,9 @@ pub fn decide(spec: &Spec, record: &Record, memory: &Memory, seen: &Observation,
         Some(ledger) => round.with_incumbent(&ledger),
         None => round.without_incumbent(),
     }
-    round.end_operation_that_cannot_go_on();
-    round.keep_slots();
     round.label_roles();
+    round.keep_slots();
+    round.conclude_operation();
     round.finish(record)
 }
 
@@ -49,13 +51,17 @@ pub(super) struct Round<'a> {
     pub now: Mono,
     pub record: Record,
     pub memory: Memory,
-    /// Writes that must be known to have happened before the status forgets why.
-    pub first: Vec<Action>,
-    /// The status and the Lease, in the order that the ledger needs.
-    pub then: Vec<Action>,
+    /// The one write to the Lease, always after the status: what is written ahead is known to be there by then. There
+    /// cannot be a second one, because each names the version it replaces.
+    pub lease_write: Option<Action>,
+    /// The reconciliation Job, after the status too.
+    pub create_job: Option<Action>,
     /// Everything that safety does not depend on.
     pub last: Vec<Action>,
     pub wake_after: Option<Duration>,
+    pub silence_limit: Option<Duration>,
+    /// The operation that begins in this round, by uid.
+    pub begun: Option<String>,
     /// The pod uid to be labelled active.
     pub active: Option<String>,
     /// The pod uid to be labelled candidate.
@@ -86,56 +92,88 @@ impl Round<'_> {
         }
     }
 
-    /// Jobs that ended need not be waited for any more (design, rule 5). One that is missing without having been seen
-    /// to end may still run on a node that is cut off: its deadline and grace are waited out.
+    /// Jobs that ended need not be waited for any more (design, rule 5). One that is missing, or whose end nobody
+    /// reports, may still run on a node that is cut off: its deadline and grace are waited out.
     fn note_jobs(&mut self) {
-        let deadline = self.spec.reconciliation.as_ref().map_or(Duration::from_secs(3600), |r| r.deadline);
+        let deadline = self.spec.reconciliation.as_ref().map_or(UNKNOWN_JOB_DEADLINE, |r| r.deadline);
         let (seen, now) = (self.seen, self.now);
-        let missing = &mut self.memory.missing_jobs;
-        self.record.jobs.retain(|token| match seen.jobs.iter().find(|j| j.token == *token) {
-            Some(job) => {
-                missing.remove(token);
-                !job.ended
-            }
-            None => {
-                let since = *missing.entry(*token).or_insert(now);
-                now.surely_elapsed_since(since) < deadline + JOB_GRACE
-            }
+        let since = &mut self.memory.unfinished_jobs;
+        let running = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && !j.ended);
+        let ended = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && j.ended);
+        // One that the status does not know: its creation outran what we knew of it.
+        let unknown = seen.jobs.iter().map(|j| j.token).filter(|t| running(t) && !since.contains_key(t));
+        let unknown: Vec<_> = unknown.filter(|t| !self.record.jobs.contains(t)).collect();
+        self.record.jobs.extend(unknown);
+        self.record.jobs.retain(|token| {
+            let known_since = *since.entry(*token).or_insert(now);
+            !ended(token) && now.surely_elapsed_since(known_since) < deadline + JOB_GRACE
         });
         let unfinished = &self.record.jobs;
-        missing.retain(|token, _| unfinished.contains(token));
+        since.retain(|token, _| unfinished.contains(token) || running(token));
     }
 
-    /// A lost pod is eligible again when another container runs in it, or when its agent gave its epoch back after all.
+    /// A lost pod is eligible again when another container runs in it, when its agent gave its epoch back after all,
+    /// or when it has been reported ready for longer than a dead node would go unnoticed.
     fn note_signs_of_life(&mut self) {
-        let seen = self.seen;
+        let (seen, now) = (self.seen, self.now);
         let released = |l: &&LeaseRecord| l.holder.is_none() && l.state == AgentState::Released;
         let spoke = seen.lease.as_ref().filter(released).and_then(|l| l.boot.as_ref()).map(|b| &b.pod_uid);
+        let since = &mut self.memory.seen_alive;
+        let mut next_look = None;
         self.record.lost.retain(|lost| {
             let Some(pod) = seen.pods.iter().find(|p| p.uid == lost.pod_uid) else { return false };
             let restarted = pod.container_id.is_some() && pod.container_id != lost.container_id;
-            spoke != Some(&lost.pod_uid) && !restarted
-        });
-    }
-
-    /// For how long `step` has been waited for, starting now if it is new.
-    pub fn waited(&mut self, step: Step) -> Duration {
-        match self.memory.step {
-            Some((known, since)) if known == step => self.now.surely_elapsed_since(since),
-            _ => {
-                self.memory.step = Some((step, self.now));
-                Duration::ZERO
+            if spoke == Some(&lost.pod_uid) || restarted {
+                return false;
             }
+            if !pod.ready || pod.node_lost {
+                since.remove(&lost.pod_uid);
+                return true;
+            }
+            let known_since = *since.entry(lost.pod_uid.clone()).or_insert(now);
+            let left = DEAD_NODE_UNNOTICED.checked_sub(now.surely_elapsed_since(known_since)).filter(|l| !l.is_zero());
+            next_look = next_look.max(left);
+            left.is_some()
+        });
+        let lost = &self.record.lost;
+        since.retain(|uid, _| lost.iter().any(|l| l.pod_uid == *uid));
+        if let Some(left) = next_look {
+            self.wake(left);
         }
     }
 
-    /// Whether `step` has taken longer than `limit`; if not, the round is repeated when it has.
+    /// Whether `step` has taken longer than `limit`; if not, the round is repeated when it has. Only time counts in
+    /// which our own link to the API server was alive: nobody is blamed for what an outage kept from being said.
     pub fn overdue(&mut self, step: Step, limit: Duration) -> bool {
-        let waited = self.waited(step);
+        let since = *self.memory.steps.entry(step).or_insert(self.now);
+        let alive = self.seen.link.as_ref().and_then(|l| l.alive_since(self.now));
+        let waited = alive.map_or(Duration::ZERO, |alive| {
+            self.now.surely_elapsed_since(since).min(self.now.surely_elapsed_since(alive))
+        });
         if waited < limit {
             self.wake(limit - waited);
         }
         waited >= limit
+    }
+
+    /// Looks again as soon as silence can have lasted for `limit`, if it goes on.
+    pub fn wake_when_silent_for(&mut self, limit: Duration) {
+        self.note_silence_limit(limit);
+        match limit.checked_sub(self.silent_for()).filter(|left| !left.is_zero()) {
+            Some(left) if self.is_linked() => self.wake(left),
+            Some(_) => self.wake(LINK_RETRY),
+            None => {}
+        }
+    }
+
+    /// Asks to be woken by a silence that is still to come; one that is there already would wake again and again.
+    pub fn note_silence_limit(&mut self, limit: Duration) {
+        let age = self.memory.sighting.as_ref().map(|s| self.now.surely_elapsed_since(s.at)).unwrap_or_default();
+        self.silence_limit = (age < limit).then_some(limit);
+    }
+
+    pub fn is_linked(&self) -> bool {
+        self.seen.link.as_ref().is_some_and(|l| l.alive_since(self.now).is_some())
     }
 
     pub fn wake(&mut self, after: Duration) {
@@ -184,38 +222,39 @@ impl Round<'_> {
         });
     }
 
-    /// The status before the Lease: what is written ahead is known to be there before the write that needs it.
-    pub fn write_ahead(&mut self, lease_write: Action) {
-        self.then.push(Action::WriteStatus);
-        self.then.push(lease_write);
-    }
-
     /// A write to the Lease as it was seen, or its creation where it is absent.
-    pub fn put_lease(&self, change: impl FnOnce(&mut LeaseRecord), purpose: LeaseWrite) -> Action {
+    pub fn put_lease(&mut self, change: impl FnOnce(&mut LeaseRecord), purpose: LeaseWrite) {
         let mut lease = self.seen.lease.clone().unwrap_or_default();
         change(&mut lease);
-        match &self.seen.lease {
+        self.lease_write = Some(match &self.seen.lease {
             Some(_) => Action::PutLease { lease, purpose },
             None => Action::CreateLease { lease, purpose },
-        }
+        });
     }
 
+    /// Strips labels before it sets any, so that no two pods are labelled active.
     fn label_roles(&mut self) {
+        let mut labels: Vec<(Option<Role>, PodRef)> = Vec::new();
         for pod in &self.seen.pods {
             let role = if self.active.as_deref() == Some(&pod.uid) {
                 Some(Role::Active)
             } else if self.candidate.as_deref() == Some(&pod.uid) {
                 Some(Role::Candidate)
-            } else if pod.terminating || self.is_in_doubt(pod) {
+            } else if self.spec.deleting || pod.terminating || pod.finished || self.is_in_doubt(pod) {
                 None
             } else {
                 Some(Role::Standby)
             };
             if pod.role != role {
-                let pod = PodRef { name: pod.name.clone(), uid: pod.uid.clone() };
-                self.last.push(Action::SetRole { pod, role });
+                labels.push((role, PodRef { name: pod.name.clone(), uid: pod.uid.clone() }));
             }
         }
+        labels.sort_by_key(|(role, _)| match role {
+            None => 0,
+            Some(Role::Standby) => 1,
+            Some(Role::Candidate | Role::Active) => 2,
+        });
+        self.last.extend(labels.into_iter().map(|(role, pod)| Action::SetRole { pod, role }));
     }
 
     fn is_in_doubt(&self, pod: &Pod) -> bool {
@@ -223,17 +262,56 @@ impl Round<'_> {
         in_ledger || self.record.lost.iter().any(|l| l.pod_uid == pod.uid)
     }
 
-    fn finish(self, before: &Record) -> Decision {
-        let mut actions = self.first;
-        let written_ahead = self.then.contains(&Action::WriteStatus);
-        if !written_ahead && self.record != *before {
+    /// The status first, so that what later writes need is known to be there. On the way of trading from one pod to
+    /// the next nothing else is written in the same round: every write before the next step is time without trading.
+    fn finish(mut self, before: &Record) -> Decision {
+        let urgent = matches!(
+            &self.lease_write,
+            Some(
+                Action::PutLease { purpose: LeaseWrite::Grant | LeaseWrite::Permit, .. }
+                    | Action::CreateLease { purpose: LeaseWrite::Grant | LeaseWrite::Permit, .. }
+            )
+        );
+        if urgent || self.create_job.is_some() || self.lease_write.is_some() {
+            self.wake(Duration::from_millis(50));
+        }
+        let mut actions = Vec::new();
+        if self.record != *before {
             actions.push(Action::WriteStatus);
         }
-        actions.extend(self.then);
+        actions.extend(self.lease_write);
+        actions.extend(self.create_job);
+        if urgent {
+            self.last.retain(|action| matches!(action, Action::UpdateOperation { .. }));
+        }
+        // What can be refused for long, by a quota or a namespace that is being deleted, comes last.
+        self.last.sort_by_key(|action| match action {
+            Action::SetRole { .. } => 0,
+            Action::DeletePod(_) => 1,
+            Action::Finalize => 2,
+            Action::CreatePod { .. } => 4,
+            _ => 3,
+        });
         actions.extend(self.last);
-        Decision { record: self.record, memory: self.memory, actions, wake_after: self.wake_after }
+        Decision {
+            record: self.record,
+            memory: self.memory,
+            actions,
+            wake_after: self.wake_after,
+            silence_limit: self.silence_limit,
+        }
     }
 }
 
 /// On top of a Job's own deadline: the time to stop a container, and for clocks that differ.
 pub(super) const JOB_GRACE: Duration = Duration::from_secs(45);
+
+/// A Job of a policy that is no longer in the spec is given this long.
+const UNKNOWN_JOB_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// After this long Kubernetes reports the pods of a silent node as not ready (40 s by default, 50 s since 1.29), so a
+/// pod that is still ready by then is alive.
+const DEAD_NODE_UNNOTICED: Duration = Duration::from_secs(60);
+
+/// How soon to look again while our own link to the API server is broken.
+const LINK_RETRY: Duration = Duration::from_millis(500);

@@ -11,26 +11,28 @@ use crate::core::silence::required_silence;
 /// The longest pause between two grants of a move in which everyone has failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a pod that is to go on after an outage or for a restart may take to be ready.
+const RETURN_TIME: Duration = Duration::from_secs(15);
+
 impl Round<'_> {
     pub fn without_incumbent(&mut self) {
-        if let Some(lease) = self.seen.lease.clone() {
-            if self.adopt_stranger(&lease) {
-                return;
-            }
-            if self.wants_nobody() {
-                return self.stay_stopped(Some(&lease));
-            }
+        let lease = self.seen.lease.clone();
+        if lease.as_ref().is_some_and(|lease| self.adopt_stranger(lease)) || self.waits_after_restore() {
+            return;
+        }
+        if self.wants_nobody() {
+            return self.stay_stopped(lease.as_ref());
+        }
+        if let Some(lease) = &lease {
             let ours = lease.epoch == Some(self.record.epoch) && lease.token == Some(self.record.token);
             if ours && self.record.epoch > self.record.fenced && self.record.current.is_some() {
                 if lease.permit == Some(Permit::Prepare)
                     && let Some(holder) = lease.holder.clone()
                 {
-                    return self.with_candidate(&lease, &holder);
+                    return self.with_candidate(lease, &holder);
                 }
-                self.note_given_back(&lease);
+                self.note_given_back(lease);
             }
-        } else if self.wants_nobody() {
-            return self.stay_stopped(None);
         }
         self.elect();
     }
@@ -42,14 +44,17 @@ impl Round<'_> {
     /// A Lease that lets someone trade whom the ledger does not know was written by someone else. Whoever it names
     /// counts as possibly trading, and is stopped.
     fn adopt_stranger(&mut self, lease: &LeaseRecord) -> bool {
-        let (Some(epoch), Some(holder)) = (lease.epoch, lease.holder.clone()) else { return false };
-        if epoch <= self.record.fenced || lease.permit == Some(Permit::Prepare) {
+        let Some(holder) = lease.holder.clone().filter(|_| lease.permit != Some(Permit::Prepare)) else { return false };
+        let readable = lease.epoch.filter(|e| e.is_plausible());
+        if readable.is_some_and(|epoch| epoch <= self.record.fenced) {
             return false;
         }
+        // Under an epoch that cannot be read nothing can be proven but silence: the ledger names one of its own.
+        let epoch = readable.unwrap_or(Epoch::next(self.record.epoch, None));
         let terms = lease.terms.unwrap_or(self.spec.terms);
         let ledger = Ledger {
             epoch,
-            token: lease.token.unwrap_or_default(),
+            token: lease.token.filter(|t| t.is_plausible()).unwrap_or(self.record.token),
             pod: holder,
             boot: lease.boot.clone(),
             lease_duration: terms.lease_duration.max(self.spec.terms.lease_duration),
@@ -60,8 +65,7 @@ impl Round<'_> {
         let message =
             format!("The Lease names {} with a permit that the operator did not give; it is stopped.", ledger.pod.name);
         self.record.trading = Some(ledger);
-        let put = self.put_lease(|l| (l.permit, l.revoke) = (Some(Permit::Revoke), Revoke::Now), LeaseWrite::Permit);
-        self.write_ahead(put);
+        self.put_lease(|l| (l.permit, l.revoke) = (Some(Permit::Revoke), Revoke::Now), LeaseWrite::Permit);
         self.say(Phase::Fencing, message);
         true
     }
@@ -69,14 +73,17 @@ impl Round<'_> {
     fn stay_stopped(&mut self, lease: Option<&LeaseRecord>) {
         self.record.current = None;
         if self.spec.deleting {
-            self.last.push(Action::Finalize);
             self.wake(Duration::from_secs(2));
+            if !self.record.jobs.is_empty() {
+                // The next bot of this name must not meet a reconciliation of this one.
+                let text = "Nobody trades; the resource is being deleted when its last reconciliation has ended.";
+                return self.say(Phase::Switching, text);
+            }
+            self.last.push(Action::Finalize);
             return self.say(Phase::Switching, "Nobody trades; the resource is being deleted.");
         }
-        if let Some(epoch) = lease.filter(|l| l.holder.is_some()).and_then(|l| l.epoch) {
-            let vacate =
-                self.put_lease(|l| (l.holder, l.permit) = (None, Some(Permit::Revoke)), LeaseWrite::Fence { epoch });
-            self.then.push(vacate);
+        if let Some(epoch) = lease.filter(|l| l.holder.is_some()).map(|l| l.epoch.unwrap_or_default()) {
+            self.put_lease(|l| (l.holder, l.permit) = (None, Some(Permit::Revoke)), LeaseWrite::Fence { epoch });
         }
         self.say(Phase::Suspended, "Nobody trades, because spec.suspend is set. Set it to false to trade again.");
     }
@@ -92,12 +99,15 @@ impl Round<'_> {
         }
     }
 
-    /// Gives the candidate up; nobody trades in its epoch, because the next grant replaces this version of the Lease.
+    /// Gives the candidate up; it was never permitted to trade.
     pub fn abandon_candidate(&mut self, holder: &PodRef) {
         if let Some(current) = &mut self.record.current {
             current.remember_failure(&holder.uid);
         }
-        self.memory.step = None;
+        // No permit can follow in this epoch, so it is over, also while the next grant has to wait.
+        self.record.fenced = self.record.epoch;
+        self.candidate = None;
+        self.memory.steps.clear();
         self.elect();
     }
 
@@ -119,15 +129,9 @@ impl Round<'_> {
 
     /// Limits that people set, and pauses between attempts.
     fn must_wait(&mut self, current: &Move) -> bool {
-        if let Some(left) = self.restore_wait() {
-            self.wake(left);
-            let text =
-                "The cluster's store was restored from an older state, so somebody may trade whom it does not know.";
-            self.say(Phase::Fencing, format!("{text} The full wait is running."));
-            return true;
-        }
-        let automatic = current.trigger == Trigger::Automatic && !current.approved;
-        if automatic && self.spec.manual && !current.returns_to_same_pod() {
+        let unapproved = !current.approved;
+        let automatic = current.trigger == Trigger::Automatic && unapproved;
+        if self.needs_person(current) && !self.may_return(current) {
             self.block(
                 Phase::Blocked,
                 Block::ManualFailover,
@@ -163,14 +167,49 @@ impl Round<'_> {
             self.say(Phase::Electing, format!("{} The next attempt waits a moment.", current.message));
             return true;
         }
+        if unapproved && self.waits_for_return(current) {
+            self.say(Phase::Electing, format!("{} The same pod shall go on and is not ready yet.", current.message));
+            return true;
+        }
         false
     }
 
-    /// After a restore every bot counts as possibly trading and gets the full wait.
-    fn restore_wait(&self) -> Option<Duration> {
-        let needed = required_silence(self.spec.terms.lease_duration);
-        let since = self.now.surely_elapsed_since(self.seen.restored_at?);
-        needed.checked_sub(since).filter(|left| !left.is_zero())
+    /// Under `Manual` only people move trading to another pod.
+    fn needs_person(&self, current: &Move) -> bool {
+        self.spec.manual && !current.approved && matches!(current.trigger, Trigger::Automatic | Trigger::Eviction)
+    }
+
+    /// Whether the epoch can go on with a new number on the pod that gave it back.
+    fn may_return(&mut self, current: &Move) -> bool {
+        let here = current.from.as_ref().and_then(|from| self.pod(&from.uid)).is_some_and(|pod| self.is_eligible(pod));
+        current.returns_to_same_pod() && (here || self.waits_for_return(current))
+    }
+
+    /// A pod that gave its epoch back because of an outage, or to be restarted, is alive, and gets a moment to be ready
+    /// again: the kubelet's reports are late after an outage.
+    fn waits_for_return(&mut self, current: &Move) -> bool {
+        let Some(from) = current.from.as_ref().filter(|_| current.returns_to_same_pod()) else { return false };
+        let coming = self
+            .pod(&from.uid)
+            .is_some_and(|pod| !pod.terminating && !pod.finished && !self.is_lost(pod) && !self.is_eligible(pod));
+        coming && !current.tried.contains(&from.uid) && !self.overdue(Step::Return(self.record.epoch), RETURN_TIME)
+    }
+
+    /// After a restore every bot counts as possibly trading and gets the full wait (design, rule 2).
+    pub fn waits_after_restore(&mut self) -> bool {
+        let agreed = self.record.trading.as_ref().map(|l| l.lease_duration).unwrap_or_default();
+        let needed = required_silence(self.spec.terms.lease_duration.max(agreed));
+        let since = self.seen.restored_at.map(|at| self.now.surely_elapsed_since(at));
+        let Some(left) = since.and_then(|since| needed.checked_sub(since)).filter(|left| !left.is_zero()) else {
+            return false;
+        };
+        self.wake(left);
+        self.say(
+            Phase::Fencing,
+            "The cluster's store was restored from an older state, so somebody may trade whom it does not know. The full \
+             wait is running.",
+        );
+        true
     }
 
     fn rate_limited(&self) -> Option<Duration> {
@@ -179,11 +218,12 @@ impl Round<'_> {
             .record
             .history
             .iter()
-            .filter(|m| m.trigger == Trigger::Automatic && m.reason != Reason::RenewDeadline)
+            .filter(|m| m.trigger == Trigger::Automatic && m.reason != Reason::RenewDeadline && m.from != m.to)
             .filter_map(|m| m.active.map(|at| self.seen.wall.millis_since(at)))
             .filter(|age| *age < period)
             .collect();
-        let limit = self.spec.max_failovers as usize;
+        // The history is as far as we can look back.
+        let limit = (self.spec.max_failovers as usize).min(HISTORY_LENGTH);
         if limit == 0 || ages.len() < limit {
             return None;
         }
@@ -214,10 +254,11 @@ impl Round<'_> {
 
     /// A pod that counts towards the replicas.
     pub fn is_usable(&self, pod: &Pod) -> bool {
-        !pod.terminating
-            && !pod.finished
-            && !pod.node_lost
-            && !self.record.lost.iter().any(|lost| lost.pod_uid == pod.uid)
+        !pod.terminating && !pod.finished && !pod.node_lost && !self.is_lost(pod)
+    }
+
+    fn is_lost(&self, pod: &Pod) -> bool {
+        self.record.lost.iter().any(|lost| lost.pod_uid == pod.uid)
     }
 
     /// A pod that the Lease can be granted to.
@@ -232,7 +273,7 @@ impl Round<'_> {
             Trigger::Switchover | Trigger::Failover | Trigger::RollingUpdate | Trigger::Eviction
         );
         let stays = current.returns_to_same_pod();
-        let bound_to_from = self.spec.manual && current.trigger == Trigger::Automatic && !current.approved;
+        let bound_to_from = self.needs_person(current);
         self.seen
             .pods
             .iter()
@@ -259,10 +300,11 @@ impl Round<'_> {
         let in_lease = self.seen.lease.as_ref();
         let over = self.record.epoch;
         let epoch = Epoch::next(self.record.epoch, in_lease.and_then(|l| l.epoch));
-        let previous = self.record.token.max(in_lease.and_then(|l| l.token).unwrap_or_default());
+        let in_lease_token = in_lease.and_then(|l| l.token).filter(|t| t.is_plausible());
+        let previous = self.record.token.max(in_lease_token.unwrap_or_default());
         let token = FencingToken::next(previous, self.seen.wall);
         let terms = self.spec.terms;
-        let grant = self.put_lease(
+        self.put_lease(
             |lease| {
                 lease.transitions += u32::from(lease.epoch.is_some());
                 lease.holder = Some(pod.clone());
@@ -282,7 +324,7 @@ impl Round<'_> {
         self.record.fenced = self.record.fenced.max(over);
         (self.record.epoch, self.record.token) = (epoch, token);
         self.memory.last_grant = Some(self.now);
-        self.memory.step = None;
+        self.memory.steps.clear();
         if let Some(current) = &mut self.record.current {
             current.epoch = epoch;
             current.to = Some(pod.clone());
@@ -291,7 +333,6 @@ impl Round<'_> {
         }
         self.candidate = Some(pod.uid.clone());
         self.say(Phase::Electing, format!("{} is granted the Lease.", pod.name));
-        self.write_ahead(grant);
     }
 
     fn say_why_nobody(&mut self, current: &Move) {

@@ -1,8 +1,10 @@
 //! Whether an epoch in the ledger is over (design, rule 11): evidence, and nothing else.
 
+use std::time::Duration;
+
 use super::decide::Round;
 use super::types::*;
-use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason};
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason, Revoke};
 use crate::core::silence::Silence;
 
 /// What the Lease itself proves about the ledger's epoch.
@@ -39,6 +41,11 @@ pub(super) fn agrees(ledger: &Ledger, lease: &LeaseRecord) -> bool {
         && (ledger.boot.is_none() || lease.boot == ledger.boot)
 }
 
+/// After how long without a renewal the holder is in doubt.
+pub(super) fn doubt_after(ledger: &Ledger, lease: &LeaseRecord) -> Duration {
+    lease.terms.map_or(ledger.lease_duration / 2, |terms| terms.renew_deadline).min(ledger.lease_duration)
+}
+
 impl Round<'_> {
     /// Clears the ledger if there is evidence for exactly its record.
     ///
@@ -56,57 +63,56 @@ impl Round<'_> {
         if let Some(evidence) = proven {
             return self.close_epoch(&ledger, evidence, None);
         }
-        if let Some((evidence, by)) = self.presumed_stopped(&ledger) {
-            let version = self.seen.lease.as_ref().map(|l| l.version.clone()).unwrap_or_default();
-            let fenced = self.memory.fenced_version.as_ref().is_some_and(|(e, v)| *e == ledger.epoch && *v == version);
-            let absent_for_good = self.seen.lease.is_none() && self.spec.deleting;
-            if fenced || absent_for_good {
-                return self.close_epoch(&ledger, evidence, by);
-            }
-            let fence = self.put_lease(
-                |lease| {
-                    lease.holder = None;
-                    lease.epoch = Some(ledger.epoch);
-                    lease.token = Some(ledger.token);
-                    lease.permit = Some(Permit::Revoke);
-                    lease.reason = "Fenced: the operator took the Lease away.".into();
-                },
-                LeaseWrite::Fence { epoch: ledger.epoch },
-            );
-            self.then.push(fence);
+        let Some((evidence, by)) = self.presumed_stopped(&ledger) else { return };
+        // A namespace that is being deleted takes no new Lease; nothing can be renewed in one that is absent.
+        let absent_for_good = self.seen.lease.is_none() && self.spec.deleting;
+        if absent_for_good || self.is_fenced(&ledger) {
+            return self.close_epoch(&ledger, evidence, by);
         }
+        self.put_lease(
+            |lease| {
+                lease.holder = None;
+                lease.epoch = lease.epoch.filter(|e| e.is_plausible()).max(Some(ledger.epoch));
+                lease.token = lease.token.filter(|t| t.is_plausible()).max(Some(ledger.token));
+                (lease.permit, lease.revoke) = (Some(Permit::Revoke), Revoke::Now);
+                lease.reason = "Fenced: the operator took the Lease away.".into();
+            },
+            LeaseWrite::Fence { epoch: ledger.epoch },
+        );
+    }
+
+    /// Whether the Lease is as our own fencing write for this epoch left it.
+    fn is_fenced(&self, ledger: &Ledger) -> bool {
+        let Some(lease) = &self.seen.lease else { return false };
+        self.memory.fenced_version.as_ref().is_some_and(|(e, v)| *e == ledger.epoch && *v == lease.version)
     }
 
     fn presumed_stopped(&mut self, ledger: &Ledger) -> Option<(Evidence, Option<String>)> {
-        for operation in &self.seen.operations {
-            if let OperationKind::Confirm { epoch, by } = &operation.kind
-                && *epoch == ledger.epoch
-            {
-                return Some((Evidence::Confirmed, Some(by.clone())));
-            }
+        if let Some(by) = self.confirmed_by(ledger) {
+            return Some((Evidence::Confirmed, Some(by)));
         }
         if ledger.on_api_server_loss == OnApiServerLoss::Continue {
             return None;
         }
-        let version = self.seen.lease.as_ref().map(|l| l.version.as_str());
-        let fenced = matches!((&self.memory.fenced_version, version), (Some((e, v)), Some(now)) if *e == ledger.epoch && v == now);
-        if fenced {
-            return Some((Evidence::LeaseExpired, None));
+        let over = self.is_fenced(ledger) || self.silence(ledger.lease_duration) == Silence::Expired;
+        over.then_some((Evidence::LeaseExpired, None))
+    }
+
+    /// Who says that the holder of this epoch has stopped. Nobody is believed while the holder itself says otherwise.
+    fn confirmed_by(&self, ledger: &Ledger) -> Option<String> {
+        if self.is_heard_of(ledger) {
+            return None;
         }
-        match self.silence(ledger.lease_duration) {
-            Silence::Expired => Some((Evidence::LeaseExpired, None)),
-            Silence::Waiting(left) => {
-                // Only a silence that is under way is worth a timer; renewals reset it anyway.
-                if self.record.phase != Phase::Active {
-                    self.wake(left);
-                }
-                None
-            }
-            Silence::LinkDown => {
-                self.wake(LINK_RETRY);
-                None
-            }
-        }
+        self.seen.operations.iter().find_map(|operation| match &operation.kind {
+            OperationKind::Confirm { epoch, by } if *epoch == ledger.epoch && !by.trim().is_empty() => Some(by.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether the holder in the ledger holds the Lease and has renewed it within its renew deadline.
+    pub fn is_heard_of(&self, ledger: &Ledger) -> bool {
+        let Some(lease) = self.seen.lease.as_ref().filter(|lease| agrees(ledger, lease)) else { return false };
+        self.silent_for() < doubt_after(ledger, lease)
     }
 
     fn close_epoch(&mut self, ledger: &Ledger, evidence: Evidence, by: Option<String>) {
@@ -127,21 +133,30 @@ impl Round<'_> {
             current.fenced = Some(self.seen.wall);
             let undecided =
                 matches!(current.reason, Reason::LeaseNotRenewed | Reason::PodGone | Reason::LeaseDisturbed);
-            if current.trigger == Trigger::Automatic && undecided && evidence != Evidence::LeaseExpired {
+            let told = !matches!(evidence, Evidence::LeaseExpired | Evidence::Confirmed);
+            if current.trigger == Trigger::Automatic && undecided && told && reason != Reason::Requested {
                 (current.reason, current.message) = (reason, message);
             }
-            if !matches!(reason, Reason::RenewDeadline | Reason::RestartWanted | Reason::Requested) {
+            let never_traded = current.epoch == ledger.epoch || current.reason == Reason::PromotionTimedOut;
+            let blameless = match reason {
+                Reason::RenewDeadline | Reason::RestartWanted => true,
+                Reason::Requested => evidence != Evidence::Confirmed && !never_traded,
+                _ => current.reason == Reason::LeaseDisturbed,
+            };
+            if !blameless {
                 current.remember_failure(&ledger.pod.uid);
             }
         }
-        if evidence == Evidence::LeaseExpired {
+        // Where somebody else meddled with the Lease, the pod's silence says nothing about the pod.
+        let meddled = self.record.current.as_ref().is_some_and(|m| m.reason == Reason::LeaseDisturbed);
+        if matches!(evidence, Evidence::LeaseExpired | Evidence::Confirmed) && !meddled {
             let container_id = self.pod(&ledger.pod.uid).and_then(|p| p.container_id.clone());
             self.record.lost.push(Lost { pod_uid: ledger.pod.uid.clone(), container_id });
         }
         self.record.trading = None;
         self.record.active_since = None;
         self.record.fenced = self.record.fenced.max(ledger.epoch);
-        self.memory.step = None;
+        self.memory.steps.clear();
         self.memory.fenced_version = None;
     }
 
@@ -195,6 +210,3 @@ impl Move {
         }
     }
 }
-
-/// How soon to look again while our own link to the API server is broken.
-const LINK_RETRY: std::time::Duration = std::time::Duration::from_millis(500);

@@ -13,6 +13,8 @@ mod evidence;
 mod incumbent;
 mod operations;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use decide::decide;

@@ -12,33 +12,27 @@ impl Round<'_> {
             self.record.operation = None;
         }
         for operation in &self.seen.operations {
-            let running = self.record.operation.as_ref();
-            if running.is_some_and(|r| r.uid == operation.uid) {
+            if self.record.operation.as_ref().is_some_and(|r| r.uid == operation.uid) {
                 continue;
             }
-            match self.judge(operation) {
+            let update = match self.judge(operation) {
                 Verdict::Begin(message) => {
                     self.record.operation = Some(RunningOperation {
                         name: operation.name.clone(),
                         uid: operation.uid.clone(),
-                        since: self.record.epoch,
+                        since: self.record.trading.as_ref().map_or(self.record.epoch, |l| l.epoch),
                         to: operation.to.clone(),
                     });
-                    self.update(operation, OperationUpdate::Running { message }, false);
+                    self.begun = Some(operation.uid.clone());
+                    OperationUpdate::Running { message }
                 }
-                Verdict::Done(message) => self.update(operation, OperationUpdate::Succeeded { message }, true),
-                Verdict::Refuse(reason, message) => {
-                    self.update(operation, OperationUpdate::Failed { reason, message }, true);
-                }
-                Verdict::Wait => {}
-            }
+                Verdict::Done(message) => OperationUpdate::Succeeded { message },
+                Verdict::Refuse(reason, message) => OperationUpdate::Failed { reason, message },
+                Verdict::Wait => continue,
+            };
+            let (name, uid) = (operation.name.clone(), operation.uid.clone());
+            self.last.push(Action::UpdateOperation { name, uid, update });
         }
-    }
-
-    fn update(&mut self, operation: &Operation, update: OperationUpdate, before_status: bool) {
-        let action = Action::UpdateOperation { name: operation.name.clone(), uid: operation.uid.clone(), update };
-        // What ended must be known as ended before the status forgets that it ran, or it would run twice.
-        if before_status { self.first.push(action) } else { self.last.push(action) }
     }
 
     fn judge(&mut self, operation: &Operation) -> Verdict {
@@ -46,6 +40,10 @@ impl Round<'_> {
             return self.judge_confirmation(*epoch, by);
         }
         if self.record.operation.is_some() {
+            // One that is over is forgotten as soon as it is known to have been told so.
+            if self.outcome().is_some() {
+                return Verdict::Wait;
+            }
             let text = "Another operation on this bot is under way. Wait until it has ended, then ask again.";
             return Verdict::Refuse("AnotherOperationRuns", text.into());
         }
@@ -55,15 +53,16 @@ impl Round<'_> {
         }
         let forced = operation.kind == OperationKind::Failover;
         let Some(ledger) = self.record.trading.clone() else { return self.judge_without_active(operation, forced) };
-        if operation.to.as_ref() == Some(&ledger.pod.name) {
-            return Verdict::Done(format!("{} trades already.", ledger.pod.name));
-        }
-        let well = self.seen.lease.as_ref().is_some_and(|l| {
-            l.is_held_by(&ledger.pod.uid) && l.permit == Some(Permit::Trade) && l.state == AgentState::Active
-        });
+        let well = self.is_heard_of(&ledger)
+            && self.seen.lease.as_ref().is_some_and(|l| {
+                l.is_held_by(&ledger.pod.uid) && l.permit == Some(Permit::Trade) && l.state == AgentState::Active
+            });
         if !forced && !well {
             let text = format!("{} is not trading steadily. Wait, or use a forced failover.", ledger.pod.name);
             return Verdict::Refuse("ActiveNotSteady", text);
+        }
+        if well && operation.to.as_ref() == Some(&ledger.pod.name) {
+            return Verdict::Done(format!("{} trades already.", ledger.pod.name));
         }
         if well && let Err(refusal) = self.check_target(operation, &ledger.pod.uid) {
             return refusal;
@@ -73,6 +72,8 @@ impl Round<'_> {
         self.approve(operation);
         if let Some(current) = &mut self.record.current {
             current.trigger = trigger;
+            // Where the one before has not come to trade either, this is the one that shall not go on.
+            current.from = Some(ledger.pod.clone());
         }
         Verdict::Begin(format!("Trading moves away from {}.", ledger.pod.name))
     }
@@ -122,6 +123,14 @@ impl Round<'_> {
             _ if by.trim().is_empty() => {
                 Verdict::Refuse("NameMissing", "Say who confirms it: set spec.confirm.by to a person's name.".into())
             }
+            Some(ledger) if ledger.epoch == epoch && self.is_heard_of(ledger) => Verdict::Refuse(
+                "StillRenewing",
+                format!(
+                    "{} renewed its Lease a moment ago, or this operator has just started and cannot tell. Ask again \
+                     when the bot's status says that it is silent.",
+                    ledger.pod.name
+                ),
+            ),
             Some(ledger) if ledger.epoch == epoch => Verdict::Wait,
             _ if epoch <= self.record.fenced => Verdict::Done(format!("Epoch {epoch} is known to be over.")),
             Some(ledger) => Verdict::Refuse(
@@ -132,30 +141,34 @@ impl Round<'_> {
         }
     }
 
-    /// The move that an operation asked for has led to trading.
-    pub fn finish_operation(&mut self, done: &Move) {
-        let Some(running) = self.record.operation.take() else { return };
-        let to = done.to.as_ref().map(|p| p.name.clone()).unwrap_or_default();
-        let update = match &running.to {
-            Some(wanted) if *wanted != to => OperationUpdate::Failed {
-                reason: "TradesElsewhere",
-                message: format!("{wanted} could not take over; {to} trades instead."),
-            },
-            _ => OperationUpdate::Succeeded { message: format!("{to} trades in epoch {}.", done.epoch) },
-        };
-        self.first.push(Action::UpdateOperation { name: running.name, uid: running.uid, update });
+    /// How the running operation ended, as of what the record says; `None` while it goes on.
+    fn outcome(&self) -> Option<OperationUpdate> {
+        let running = self.record.operation.as_ref()?;
+        let later = self.record.trading.as_ref().filter(|l| l.epoch > running.since);
+        if let Some(ledger) = later.filter(|_| self.record.phase == Phase::Active && self.record.current.is_none()) {
+            let to = &ledger.pod.name;
+            return Some(match &running.to {
+                Some(wanted) if wanted != to => OperationUpdate::Failed {
+                    reason: "TradesElsewhere",
+                    message: format!("{wanted} could not take over; {to} trades instead."),
+                },
+                _ => OperationUpdate::Succeeded { message: format!("{to} trades in epoch {}.", ledger.epoch) },
+            });
+        }
+        // It does not wait for what only people can change.
+        let stuck = self.record.blocked.is_some() || self.spec.suspend || self.spec.deleting;
+        stuck.then(|| OperationUpdate::Failed { reason: "Blocked", message: self.record.message.clone() })
     }
 
-    /// An operation does not wait for what only people can change.
-    pub fn end_operation_that_cannot_go_on(&mut self) {
-        let stuck = self.record.blocked.is_some() || self.spec.suspend || self.spec.deleting;
-        let began_now = self.last.iter().any(|a| matches!(a, Action::UpdateOperation { .. }));
-        if !stuck || began_now {
+    /// Tells the running operation how it ended. The status goes on naming it until it is seen to know, so that it can
+    /// neither run twice nor be left without an answer.
+    pub fn conclude_operation(&mut self) {
+        let Some(running) = self.record.operation.clone() else { return };
+        if self.begun.as_ref() == Some(&running.uid) {
             return;
         }
-        if let Some(running) = self.record.operation.take() {
-            let update = OperationUpdate::Failed { reason: "Blocked", message: self.record.message.clone() };
-            self.first.push(Action::UpdateOperation { name: running.name, uid: running.uid, update });
+        if let Some(update) = self.outcome() {
+            self.last.push(Action::UpdateOperation { name: running.name, uid: running.uid, update });
         }
     }
 }

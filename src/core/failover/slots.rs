@@ -18,10 +18,18 @@ impl Round<'_> {
         if usable.len() < desired {
             return self.create(desired - usable.len());
         }
-        if usable.len() > desired {
+        if usable.len() > desired && self.is_settled() {
             return self.remove(usable.len() - desired, usable);
         }
         self.replace_outdated(&usable);
+    }
+
+    /// Whether no move is under way that a pod too many may be needed for.
+    fn is_settled(&self) -> bool {
+        matches!(
+            self.record.phase,
+            Phase::Pending | Phase::Active | Phase::Suspended | Phase::Blocked | Phase::Maintenance
+        )
     }
 
     /// One more while a single active of an old template waits for a successor.
@@ -66,8 +74,7 @@ impl Round<'_> {
         if self.seen.template_error.is_some() {
             return;
         }
-        let settled =
-            matches!(self.record.phase, Phase::Active | Phase::Suspended | Phase::Blocked | Phase::Maintenance);
+        let settled = self.is_settled();
         let outdated = |p: &&&Pod| p.revision != self.spec.revision && !self.is_protected(p);
         let not_ready = usable.iter().filter(outdated).find(|p| !p.ready);
         let waiting = usable.iter().any(|p| !p.ready && !self.is_protected(p))

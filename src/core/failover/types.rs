@@ -319,16 +319,18 @@ pub struct Memory {
     pub sighting: Option<Sighting>,
     /// The version that our own fencing write left behind, after the wait for this epoch was over.
     pub fenced_version: Option<(Epoch, String)>,
-    /// Since when the present step has been waited for.
-    pub step: Option<(Step, Mono)>,
+    /// Since when the present steps have been waited for.
+    pub steps: BTreeMap<Step, Mono>,
     /// When a candidate was last granted the Lease.
     pub last_grant: Option<Mono>,
-    /// Since when Jobs have been missing that were not seen to have ended.
-    pub missing_jobs: BTreeMap<FencingToken, Mono>,
+    /// Since when Jobs have been known that were not seen to have ended.
+    pub unfinished_jobs: BTreeMap<FencingToken, Mono>,
+    /// Since when lost pods, by uid, have been reported ready on a living node.
+    pub seen_alive: BTreeMap<String, Mono>,
 }
 
 /// A step with a deadline of its own, by epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
     /// The candidate shall take the Lease up.
     Claim(Epoch),
@@ -340,6 +342,8 @@ pub enum Step {
     Stop(Epoch),
     /// The active shall release, it was told to stop at once.
     StopNow(Epoch),
+    /// The pod that gave this epoch back shall be ready to take the next one.
+    Return(Epoch),
 }
 
 // ---------------------------------------------------------------- what is seen
@@ -483,8 +487,11 @@ pub struct Decision {
     pub memory: Memory,
     /// Writes in order; each only after the one before it has plainly succeeded.
     pub actions: Vec<Action>,
-    /// Look again after this long at the latest, also if nothing changes.
+    /// Look again after this long at the latest, also if nothing changes. While the active is well this does not cover
+    /// its silence, or every renewal period would cost a round: see `silence_limit`.
     pub wake_after: Option<Duration>,
+    /// Look again when the Lease has not changed for this long; whoever keeps the sightings knows when that is.
+    pub silence_limit: Option<Duration>,
 }
 
 /// One write.

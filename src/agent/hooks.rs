@@ -1,0 +1,149 @@
+//! Calling promote and demote hooks.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::processes::HookStarter;
+use crate::api::agent_config::{HookAction, HookCall};
+use crate::core::agent::{Exit, Leadership};
+
+/// While a bot starts, its port is tried this often.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Which hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hook {
+    Promote,
+    Demote,
+}
+
+impl Hook {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Hook::Promote => "promote",
+            Hook::Demote => "demote",
+        }
+    }
+}
+
+/// Calls a hook; when it fails, or does not end in its time, a sentence says so. Dropping the call ends the hook.
+pub(super) async fn call(hook: Hook, call: &HookCall, role: Leadership, starter: &HookStarter) -> Result<(), String> {
+    let name = hook.name();
+    let within = Duration::from_secs(call.timeout_seconds);
+    let result = match &call.action {
+        HookAction::Exec { command } => timeout(within, exec(command, role, starter)).await,
+        // Only a bot that is about to be promoted may still be starting.
+        HookAction::Http { .. } => timeout(within, http(&call.action, hook == Hook::Promote)).await,
+    };
+    let what = describe(&call.action);
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(format!("the {name} hook {what} {cause}.")),
+        Err(_) => Err(format!("the {name} hook {what} did not end within {} s.", call.timeout_seconds)),
+    }
+}
+
+fn describe(action: &HookAction) -> String {
+    match action {
+        HookAction::Exec { command } => format!("'{}'", command.join(" ")),
+        HookAction::Http { method, port, path, .. } => format!("{method} http://127.0.0.1:{port}{path}"),
+    }
+}
+
+async fn exec(command: &[String], role: Leadership, starter: &HookStarter) -> Result<(), String> {
+    let mut running = starter.start(command, role).map_err(|cause| format!("could not be started: {cause}"))?;
+    match (&mut running.end).await {
+        Ok(Exit::Code(0)) => Ok(()),
+        Ok(exit) => Err(exit.to_string()),
+        Err(_) => Err("was not waited for".into()),
+    }
+}
+
+async fn http(action: &HookAction, retry: bool) -> Result<(), String> {
+    loop {
+        match once(action).await {
+            Err(Failure::NotListening(_)) if retry => sleep(RETRY).await,
+            Err(Failure::NotListening(cause)) => return Err(format!("could not connect: {cause}")),
+            Err(Failure::Other(cause)) => return Err(cause),
+            Ok(status) if status.is_success() => return Ok(()),
+            Ok(status) => return Err(format!("was answered with {status}")),
+        }
+    }
+}
+
+enum Failure {
+    NotListening(io::Error),
+    Other(String),
+}
+
+async fn once(action: &HookAction) -> Result<hyper::StatusCode, Failure> {
+    let HookAction::Http { port, .. } = action else { return Err(Failure::Other("is not an HTTP hook".into())) };
+    let stream = connect(*port).await.map_err(Failure::NotListening)?;
+    let other = |cause: &dyn std::fmt::Display| Failure::Other(format!("failed: {cause}"));
+    let request = request(action).map_err(|cause| other(&cause))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|cause| other(&cause))?;
+    // Driven here, so that dropping the call also closes the connection.
+    let mut connection = std::pin::pin!(connection);
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let mut open = true;
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer.map(|answer| answer.status()).map_err(|cause| other(&cause)),
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+async fn connect(port: u16) -> io::Result<TcpStream> {
+    match TcpStream::connect(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)).await {
+        Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+            let six = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
+            TcpStream::connect(six).await.map_err(|_| refused)
+        }
+        result => result,
+    }
+}
+
+fn request(action: &HookAction) -> Result<Request<Empty<Bytes>>, String> {
+    let HookAction::Http { method, port, path, headers, basic_auth_dir } = action else {
+        return Err("it is not an HTTP hook".into());
+    };
+    let mut builder = Request::builder().method(method.as_str()).uri(path.as_str());
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(HOST.as_str())) {
+        builder = builder.header(HOST, format!("127.0.0.1:{port}"));
+    }
+    for (name, value) in headers {
+        builder = builder.header(name.as_str(), value.as_str());
+    }
+    if let Some(directory) = basic_auth_dir {
+        builder = builder.header(AUTHORIZATION, basic_auth(directory.as_ref())?);
+    }
+    builder.body(Empty::new()).map_err(|cause| cause.to_string())
+}
+
+/// Reads the Secret at every call, so that a changed password needs no restart.
+fn basic_auth(directory: &Path) -> Result<HeaderValue, String> {
+    let read = |name: &str| {
+        let path = directory.join(name);
+        std::fs::read_to_string(&path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))
+    };
+    let (username, password) = (read("username")?, read("password")?);
+    // A Secret made from a file often ends with a newline that nobody meant.
+    let text = format!("{}:{}", username.trim_end_matches(['\r', '\n']), password.trim_end_matches(['\r', '\n']));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(text))).map_err(|e| e.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
+}

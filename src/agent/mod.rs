@@ -1,0 +1,51 @@
+//! The agent: PID 1 of the bot's container. It starts, supervises and stops the bot and holds the Lease for it.
+//!
+//! What is decided is in [`crate::core::agent`]; here it is carried out.
+
+mod clock;
+mod config;
+mod guard;
+mod hooks;
+mod install;
+mod kill;
+mod lease_link;
+mod local_api;
+mod log;
+mod narrate;
+mod processes;
+mod run;
+mod unsent;
+
+use std::process::ExitCode;
+
+pub use config::Refusal;
+
+/// Wrong use or wrong configuration, as in `sysexits.h`.
+const EX_USAGE: u8 = 64;
+
+const USAGE: &str = "\
+usage: tradingbot-agent install DEST
+       tradingbot-agent run -- COMMAND [ARGUMENT...]";
+
+/// The program.
+pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.collect();
+    let words: Vec<_> = arguments.iter().map(|word| word.to_str()).collect();
+    let result = match words.as_slice() {
+        [Some("install"), Some(destination)] => install::install(destination.as_ref()).map(|()| ExitCode::SUCCESS),
+        [Some("run"), Some("--"), _, ..] => run::run(&arguments[2..]),
+        [Some("run"), ..] => Err(Refusal::NoCommand),
+        [Some("--version")] => {
+            println!("tradingbot-agent {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    result.unwrap_or_else(|refusal| {
+        eprintln!("tradingbot-agent: {refusal}");
+        ExitCode::from(EX_USAGE)
+    })
+}

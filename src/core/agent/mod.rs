@@ -1,0 +1,16 @@
+//! What an agent decides: when to take a grant up, to trade, to stop, and to give the Lease back (design, rules 4
+//! and 6 to 10).
+//!
+//! [`step`] is the whole of it: a state, an input and the time go in, the next state and the effects come out. The
+//! shell in `agent` carries the effects out, in order, and hands every outcome back as an input.
+
+mod grant;
+mod process;
+mod step;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use grant::can_be_kept;
+pub use step::{deadline, leadership, step, wake_at};
+pub use types::*;

@@ -1,0 +1,15 @@
+//! Scenarios: operator rounds against a small world of pods, kubelets and agents that do what they should.
+
+mod agent;
+mod candidates;
+mod crashes;
+mod evidence;
+mod outage;
+mod planned;
+mod policy;
+mod reconcile;
+mod rollout;
+mod start;
+mod stopping;
+mod tampering;
+mod world;

@@ -1,0 +1,130 @@
+//! The API server away, restored, or out of the operator's reach.
+
+use std::time::Duration;
+
+use super::world::*;
+use crate::core::failover::*;
+use crate::core::lease::OnApiServerLoss;
+use crate::core::silence::Link;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+#[test]
+fn an_outage_ends_with_a_new_epoch_on_the_same_pod() {
+    let mut world = World::trading(Spec { max_failovers: 1, ..spec() });
+    world.ask("s", OperationKind::Switchover, None);
+    world.until_active(S(5));
+    world.run(S(1));
+    for _ in 0..3 {
+        world.api_up = false;
+        world.run(S(60));
+        assert_eq!(world.trader(), None, "it stopped by its deadline");
+        world.api_up = true;
+        world.until_active(S(20));
+        assert_eq!(world.trader().as_deref(), Some("doge-1"), "an outage moves nothing");
+        assert_eq!(world.last_move().reason, Reason::RenewDeadline);
+        world.run(S(30));
+        world.assert_at_rest();
+    }
+}
+
+/// After an outage kubelets report late: pods look unready for a while although they are fine.
+#[test]
+fn an_outage_moves_nothing_although_the_pod_is_reported_ready_late() {
+    let mut world = World::trading(spec());
+    world.api_up = false;
+    world.run(S(60));
+    let late = crate::core::time::Mono::both((world.millis + 10_000) * 1_000_000);
+    let active = world.record.trading.as_ref().unwrap().pod.name.clone();
+    world.pod(&active).ready_at = late;
+    world.pod(&active).pod.ready = false;
+    world.api_up = true;
+    world.until_active(S(20));
+    assert_eq!(world.trader(), Some(active));
+}
+
+#[test]
+fn a_pod_that_is_not_ready_again_is_not_waited_for_without_end() {
+    let mut world = World::trading(spec());
+    world.api_up = false;
+    world.run(S(60));
+    world.pod("doge-0").ready_at = crate::core::time::Mono::both(u64::MAX);
+    world.pod("doge-0").pod.ready = false;
+    world.api_up = true;
+    world.until_active(S(30));
+    assert_eq!(world.trader().as_deref(), Some("doge-1"));
+}
+
+#[test]
+fn under_continue_an_outage_changes_nothing_at_all() {
+    let mut spec = spec();
+    spec.terms.on_api_server_loss = OnApiServerLoss::Continue;
+    let mut world = World::trading(spec);
+    for pod in &mut world.pods {
+        pod.trades_on = true;
+    }
+    world.api_up = false;
+    world.run(S(60));
+    assert!(world.trader().is_some());
+    world.api_up = true;
+    world.run(S(60));
+    assert_eq!((world.record.phase, world.record.epoch.0), (Phase::Active, 1));
+    assert_eq!(world.log, []);
+}
+
+#[test]
+fn silence_says_nothing_while_the_operators_own_link_is_down() {
+    let mut world = World::trading(spec());
+    // Requests get through, but its own Lease cannot be written any more.
+    world.link_frozen = true;
+    world.pod("doge-0").faults.cut = true;
+    world.run(S(120));
+    assert_eq!((world.record.epoch.0, world.trader()), (1, None));
+    world.link_frozen = false;
+    let back = world.millis;
+    world.until_active(S(20));
+    assert!(world.millis - back >= 10_400, "the wait starts when the link is back");
+}
+
+#[test]
+fn deadlines_of_steps_do_not_run_while_nobody_can_answer() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let now = world.now();
+    let mut memory = world.memory.clone();
+    let mut seen = world.observe();
+    // An outage of ten minutes, the link has just come back.
+    let later = now.plus(S(600));
+    seen.link = Some(Link::new(later, S(2)));
+    memory.sighting = None;
+    let decision = decide(&world.spec, &world.record, &memory, &seen, later);
+    assert_eq!(decision.record.phase, Phase::Preparing, "{}", decision.record.message);
+}
+
+/// The store was restored to a moment when epoch 2 was being prepared; in truth epoch 3 trades already.
+#[test]
+fn after_a_restore_nobody_is_permitted_before_the_full_wait() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    world.restored_at = Some(world.now());
+    let restored = world.millis;
+    world.jobs.iter_mut().for_each(|j| (j.state, j.ended) = (JobState::Succeeded(Default::default()), true));
+    world.run(S(10));
+    assert_eq!((world.record.phase, world.trader()), (Phase::Fencing, None));
+    world.until_active(S(10));
+    assert!(world.millis - restored >= 10_500);
+}
+
+#[test]
+fn after_a_restore_an_evidence_of_the_past_grants_nothing_before_the_full_wait() {
+    let mut world = World::trading(spec());
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.restored_at = Some(world.now());
+    let restored = world.millis;
+    world.until_active(S(20));
+    assert!(world.millis - restored >= 10_500);
+}

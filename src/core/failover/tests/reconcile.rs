@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use super::world::*;
+use crate::core::failover::*;
+use crate::core::report::Report;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+fn exit(world: &mut World) {
+    let active = world.trader().unwrap();
+    world.pod(&active).leaving = Some("ProcessExited: the bot ended.");
+}
+
+fn jobs_made(world: &World) -> usize {
+    world.log.iter().filter(|a| matches!(a, Action::CreateJob { .. })).count()
+}
+
+#[test]
+fn a_reconciliation_runs_once_an_epoch_and_its_report_is_kept() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    let report = Report { open_orders_found: 3, orders_cancelled: 3, ..Report::default() };
+    world.job_fate = JobFate::Succeeds(report.clone());
+    exit(&mut world);
+    let took = world.until_active(S(5));
+    assert!(took <= 400, "{took} ms");
+    assert_eq!(jobs_made(&world), 1);
+    assert_eq!(world.last_move().report, Some(report));
+    let Some(Action::CreateJob { token, context }) = world.log.iter().find(|a| matches!(a, Action::CreateJob { .. }))
+    else {
+        unreachable!()
+    };
+    assert_eq!((context.epoch.0, context.previous_epoch.0, context.reason), (2, 1, Reason::ProcessExited));
+    assert_eq!((context.from.as_deref(), context.to.as_str()), (Some("doge-0"), "doge-1"));
+    assert_eq!(*token, world.record.token);
+    world.run(S(1));
+    assert!(world.record.jobs.is_empty());
+    world.assert_at_rest();
+}
+
+#[test]
+fn nobody_trades_before_the_reconciliation_succeeded() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    exit(&mut world);
+    world.run(S(60));
+    assert_eq!((world.record.phase, world.trader()), (Phase::Preparing, None));
+    world.run(S(60));
+    assert_eq!(world.record.blocked, Some(Block::ReconciliationFailed), "it hangs past its deadline");
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_failed_reconciliation_is_retried_under_new_epochs_and_then_blocks() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.job_fate = JobFate::Fails;
+    exit(&mut world);
+    world.run(S(60));
+    assert_eq!(world.record.blocked, Some(Block::ReconciliationFailed));
+    assert_eq!((jobs_made(&world), world.record.epoch.0), (3, 4));
+    assert!(world.record.message.contains("exit code 1"), "{}", world.record.message);
+    let writes = world.log.len();
+    world.run(S(600));
+    assert_eq!(world.log.len(), writes, "blocked is at rest");
+
+    world.job_fate = JobFate::Succeeds(Report::default());
+    world.ask("f", OperationKind::Failover, None);
+    world.until_active(S(5));
+    world.run(S(1));
+    assert!(matches!(world.last_told("f"), Some(OperationUpdate::Succeeded { .. })));
+    assert_eq!(world.record.operation, None);
+}
+
+#[test]
+fn a_retry_that_succeeds_goes_on() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.job_fate = JobFate::Fails;
+    exit(&mut world);
+    world.run_until("a failed attempt", S(5), |w| w.record.current.as_ref().is_some_and(|m| m.attempts == 1));
+    world.job_fate = JobFate::Succeeds(Report::default());
+    world.until_active(S(5));
+    assert_eq!((world.last_move().attempts, world.record.total), (1, 1));
+}
+
+#[test]
+fn block_does_not_retry_and_proceed_does_not_block() {
+    for (policy, phase) in [(OnFailure::Block, Phase::Blocked), (OnFailure::Proceed, Phase::Active)] {
+        let mut world = World::trading(reconciled(policy));
+        world.job_fate = JobFate::Fails;
+        exit(&mut world);
+        world.run(S(30));
+        assert_eq!((world.record.phase, jobs_made(&world)), (phase, 1));
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn discrepancies_block_until_a_person_decides() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    let found = Report { discrepancies: vec!["The position is 5 DOGE off.".into()], ..Report::default() };
+    world.job_fate = JobFate::Succeeds(found.clone());
+    exit(&mut world);
+    world.run(S(60));
+    assert_eq!(world.record.blocked, Some(Block::DiscrepanciesFound));
+    assert!(world.record.message.contains("5 DOGE off"));
+    world.assert_at_rest();
+    world.ask("f", OperationKind::Failover, None);
+    world.until_active(S(5));
+    assert_eq!(world.last_move().report, Some(found), "it ran again, for the new epoch");
+    assert_eq!(jobs_made(&world), 2);
+}
+
+#[test]
+fn discrepancies_may_be_lived_with() {
+    let mut spec = reconciled(OnFailure::Retry);
+    spec.reconciliation.as_mut().unwrap().proceed_on_discrepancy = true;
+    let mut world = World::trading(spec);
+    world.job_fate = JobFate::Succeeds(Report { discrepancies: vec!["off.".into()], ..Report::default() });
+    exit(&mut world);
+    world.until_active(S(5));
+}
+
+#[test]
+fn a_job_that_cannot_be_created_is_a_failed_one_at_its_deadline() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.creates_refused = true;
+    exit(&mut world);
+    world.run(S(200));
+    assert_eq!(world.record.blocked, Some(Block::ReconciliationFailed));
+    assert!(world.record.message.contains("could not be created"));
+}
+
+#[test]
+fn a_job_that_vanishes_is_made_again() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    exit(&mut world);
+    world.run(S(5));
+    world.jobs.clear();
+    world.job_fate = JobFate::Succeeds(Report::default());
+    world.until_active(S(5));
+    assert_eq!(world.record.epoch.0, 2);
+}
+
+#[test]
+fn a_reconciliation_of_an_earlier_epoch_that_nobody_reports_on_is_waited_out() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.job_fate = JobFate::Hangs;
+    exit(&mut world);
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let made = world.millis;
+    // Its node is cut off with the candidate's: the Job is never seen to end.
+    world.job_fate = JobFate::Succeeds(Report::default());
+    world.pod("doge-1").faults.dead = true;
+    let until = world.until_active(S(200)) + made;
+    assert!(until - made >= 105_000, "deadline and grace: {} ms", until - made);
+    assert!(world.record.jobs.is_empty());
+    world.run(S(60));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_running_job_that_the_status_does_not_know_is_waited_for() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.jobs.push(Job { token: crate::core::ids::FencingToken(7), state: JobState::Running, ended: false });
+    exit(&mut world);
+    world.run(S(20));
+    assert_eq!(world.trader(), None);
+    world.jobs.iter_mut().for_each(|j| j.ended = true);
+    world.until_active(S(3));
+}
+
+#[test]
+fn a_policy_taken_out_of_the_spec_does_not_let_its_job_run_beside_the_next_active() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.job_fate = JobFate::Hangs;
+    exit(&mut world);
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let running = world.record.token;
+    world.spec.reconciliation = None;
+    world.run(S(2));
+    // The present epoch's own Job was made for the old policy; it must not meet the bot either.
+    assert_eq!(world.trader(), None, "Job {running} still runs");
+    world.jobs.iter_mut().for_each(|j| j.ended = true);
+    world.until_active(S(5));
+}
+
+#[test]
+fn a_restart_that_is_to_be_reconciled_is_a_new_epoch_on_the_same_pod_until_restarts_are_used_up() {
+    let mut spec = reconciled(OnFailure::Retry);
+    spec.reconciliation.as_mut().unwrap().run_on.push(MoveKind::Restart);
+    let mut world = World::trading(spec);
+    world.pod("doge-0").leaving = Some("RestartWanted: the bot ended.");
+    world.until_active(S(5));
+    assert_eq!((world.trader().as_deref(), jobs_made(&world)), (Some("doge-0"), 1));
+    assert_eq!(world.last_move().kind(), MoveKind::Restart);
+    world.pod("doge-0").leaving = Some("RestartWanted: the bot ended.");
+    world.until_active(S(5));
+    assert_eq!(world.trader().as_deref(), Some("doge-1"), "one restart was allowed");
+    assert_eq!(world.last_move().reason, Reason::ProcessExited);
+}

@@ -1,0 +1,148 @@
+//! The writes of one decision: in order, at the observed versions, and none after one that did not plainly succeed.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use tradingbot::api::bot::TradingBot;
+use tradingbot::api::wanted::spec_from;
+use tradingbot::controller::apply::Applier;
+use tradingbot::controller::call::CallError;
+use tradingbot::controller::conditions::Troubles;
+use tradingbot::controller::election::Leadership;
+use tradingbot::controller::observe::Observed;
+use tradingbot::controller::watches::World;
+use tradingbot::core::failover::{Action, Decision, LeaseWrite, Memory, Observation, Phase, Record, Spec};
+use tradingbot::core::ids::{Epoch, FencingToken, PodRef};
+use tradingbot::core::lease::{LeaseRecord, Permit};
+
+use crate::scripted::{Answer, Tape, client};
+
+const STATUS: &str = "/apis/tradingbot.io/v1alpha1/namespaces/ns/tradingbots/doge/status";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/doge";
+
+fn bot() -> TradingBot {
+    serde_json::from_value(json!({
+        "apiVersion": "tradingbot.io/v1alpha1", "kind": "TradingBot",
+        "metadata": {"name": "doge", "namespace": "ns", "uid": "bot-uid", "resourceVersion": "10"},
+        "spec": {"template": {"spec": {"containers": [{"name": "bot", "image": "example/bot:1", "command": ["/bot"]}]}}}
+    }))
+    .unwrap()
+}
+
+/// The status written ahead, then the grant.
+fn grant() -> Decision {
+    let lease = LeaseRecord {
+        uid: "lease-uid".into(),
+        version: "20".into(),
+        holder: Some(PodRef { name: "doge-1".into(), uid: "u1".into() }),
+        epoch: Some(Epoch(3)),
+        token: Some(FencingToken(77)),
+        permit: Some(Permit::Prepare),
+        ..LeaseRecord::default()
+    };
+    Decision {
+        record: Record { phase: Phase::Electing, epoch: Epoch(3), token: FencingToken(77), ..Record::default() },
+        memory: Memory::default(),
+        actions: vec![Action::WriteStatus, Action::PutLease { lease, purpose: LeaseWrite::Grant }],
+        wake_after: None,
+        silence_limit: None,
+    }
+}
+
+struct Round {
+    outcome: Result<(), CallError>,
+    memory: Memory,
+    tape: Tape,
+}
+
+async fn apply(decision: Decision, leadership: Leadership, answers: Vec<Answer>) -> Round {
+    let (client, tape) = client(answers);
+    let bot = bot();
+    let spec: Spec = spec_from(&bot);
+    let observed =
+        Observed { bot, lease: None, pods: Vec::new(), operations: Vec::new(), facts: Observation::default() };
+    let applier = Applier {
+        client: &client,
+        leadership: &leadership,
+        world: &World::default(),
+        agent_image: "example/operator:1",
+        observed: &observed,
+        spec: &spec,
+        troubles: Troubles::default(),
+    };
+    let mut memory = Memory::default();
+    let outcome = applier.apply(&decision, &mut memory).await.map(|_| ());
+    Round { outcome, memory, tape }
+}
+
+fn leading() -> Leadership {
+    Leadership::until_further_notice(Duration::from_secs(600))
+}
+
+#[tokio::test]
+async fn the_epoch_is_in_the_status_before_anyone_is_granted_it() {
+    let round = apply(grant(), leading(), vec![Answer::Accepted("11"), Answer::Accepted("21")]).await;
+    round.outcome.unwrap();
+    assert_eq!(round.tape.lines(), [format!("PUT {STATUS}"), format!("PUT {LEASE}")]);
+    let [status, lease] = round.tape.requests().try_into().unwrap();
+    assert_eq!(status.method, Method::PUT);
+    assert_eq!(status.body["metadata"]["resourceVersion"], "10");
+    assert_eq!(status.body["status"]["epoch"], 3);
+    assert_eq!(lease.body["metadata"]["resourceVersion"], "20");
+    assert_eq!(lease.body["spec"]["holderIdentity"], "doge-1/u1");
+    assert_eq!(lease.body["metadata"]["annotations"]["tradingbot.io/permit"], "Prepare");
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_else_changed_ends_the_round_before_the_grant() {
+    let round = apply(grant(), leading(), vec![Answer::Refused(409, "the object has been modified")]).await;
+    assert!(matches!(round.outcome, Err(CallError::Conflict(_))));
+    assert_eq!(round.tape.lines(), [format!("PUT {STATUS}")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_is_unknown_and_nothing_follows_it() {
+    let round = apply(grant(), leading(), vec![Answer::Silence]).await;
+    assert!(matches!(round.outcome, Err(CallError::Unknown(_))));
+    assert_eq!(round.tape.lines(), [format!("PUT {STATUS}")]);
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_unknown_and_a_refusal_is_a_sentence() {
+    let trouble = apply(grant(), leading(), vec![Answer::Refused(500, "etcd is away")]).await;
+    assert!(matches!(trouble.outcome, Err(CallError::Unknown(_))));
+    let refused = apply(grant(), leading(), vec![Answer::Refused(422, "status.epoch must not fall")]).await;
+    let Err(CallError::Refused(why)) = refused.outcome else { panic!("not refused") };
+    assert!(why.contains("must not fall"), "{why}");
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_lead_sends_nothing() {
+    let round = apply(grant(), Leadership::default(), vec![]).await;
+    assert!(matches!(round.outcome, Err(CallError::NotLeading(_))));
+    assert!(round.tape.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_fencing_write_remembers_the_version_it_left_and_a_failed_one_does_not() {
+    let fence = || {
+        let lease = LeaseRecord { version: "20".into(), epoch: Some(Epoch(3)), ..LeaseRecord::default() };
+        let purpose = LeaseWrite::Fence { epoch: Epoch(3) };
+        Decision { actions: vec![Action::PutLease { lease, purpose }], ..grant() }
+    };
+    let done = apply(fence(), leading(), vec![Answer::Accepted("21")]).await;
+    assert_eq!(done.memory.fenced_version, Some((Epoch(3), "21".into())));
+    let lost = apply(fence(), leading(), vec![Answer::Refused(409, "renewed meanwhile")]).await;
+    assert_eq!(lost.memory.fenced_version, None);
+}
+
+#[tokio::test]
+async fn a_pod_name_that_is_taken_by_something_else_is_a_sentence() {
+    let decision = Decision { actions: vec![Action::CreatePod { slot: 0 }], ..grant() };
+    let stranger = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "doge-0", "uid": "other"}});
+    let answers = vec![Answer::Refused(409, "pods \"doge-0\" already exists"), Answer::Object(stranger)];
+    let round = apply(decision, leading(), answers).await;
+    let Err(CallError::Conflict(why)) = round.outcome else { panic!("no conflict") };
+    assert!(why.contains("doge-0") && why.contains("belongs to something else"), "{why}");
+}

@@ -1,0 +1,4 @@
+//! What the operator sends to the API server, and what it makes of the answers, with a server that follows a script.
+
+mod applying;
+mod scripted;
