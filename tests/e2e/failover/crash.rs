@@ -29,7 +29,7 @@ fn crashed_active_is_replaced_and_never_trades_again() {
         let round = bot.begin_round("crash").await;
         bot.tell(&old, "crash").await;
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!((step.trigger, step.reason), (Trigger::Automatic, Reason::ProcessExited));
         assert_eq!(step.evidence, Some(Evidence::Released), "{step:?}");
         assert_eq!((step.from.as_deref(), first.epoch), (Some(old.as_str()), Some(before.epoch + 1)));
@@ -61,7 +61,7 @@ fn crashed_process_is_restarted_in_place_before_trading_moves() {
         let round = bot.begin_round("second crash").await;
         bot.tell(&active, "crash").await;
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!((step.reason, step.evidence), (Reason::ProcessExited, Some(Evidence::Released)));
         assert_ne!(step.to.as_deref(), Some(active.as_str()));
         world.note("s to trade elsewhere", seconds_between(&round.marker, &first));
@@ -77,7 +77,7 @@ fn killed_container_is_replaced_on_the_kubelets_word_or_its_successors() {
         let round = bot.begin_round("SIGKILL to the container").await;
         aim.kill();
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.trigger, Trigger::Automatic);
         let proven = [Evidence::ContainerTerminated, Evidence::ContainerRestarted];
         assert!(step.evidence.is_some_and(|e| proven.contains(&e)), "{step:?}");
@@ -99,7 +99,7 @@ fn killed_agent_takes_the_bot_along() {
         aim.signal("SEGV");
         let first = bot.first_order_of_next(&round).await;
         assert!(aim.processes().is_empty(), "processes outlived the agent: {:?}", aim.processes());
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         let proven = [Evidence::ContainerTerminated, Evidence::ContainerRestarted];
         assert!(step.evidence.is_some_and(|e| proven.contains(&e)), "{step:?}");
         world.note("s to trade again", seconds_between(&round.marker, &first));
@@ -116,7 +116,7 @@ fn daemonised_child_in_its_own_session_stops_with_the_bot() {
         let round = bot.begin_round("the parent of a daemon crashes").await;
         bot.tell(&active, "crash").await;
         bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!((step.reason, step.evidence), (Reason::ProcessExited, Some(Evidence::Released)));
         // The judge reads the whole log at the end: the child, which goes on by itself, is another instance.
         bot.until_trading().await;
@@ -137,7 +137,7 @@ fn process_that_ignores_sigterm_is_killed_before_another_trades() {
         assert!(seconds_between(&round.marker, &last) > 1.0, "it did not ignore SIGTERM, so this proves nothing");
         let ended = bot.until_ended(&operation).await;
         assert_eq!(format!("{:?}", ended.phase), "Succeeded", "{ended:?}");
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.evidence, Some(Evidence::Released));
         world.note("s without trading", seconds_between(&last, &first));
     });

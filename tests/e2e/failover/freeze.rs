@@ -22,7 +22,7 @@ fn frozen_active_does_not_trade_on_when_it_thaws() {
         let frozen = world.faults().freeze(&old.uid().expect("pods have uids"));
         let began = std::time::Instant::now();
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.evidence, Some(Evidence::LeaseExpired), "{step:?}");
         world.note("s to trade again", seconds_between(&round.marker, &first));
 

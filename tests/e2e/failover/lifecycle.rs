@@ -20,7 +20,7 @@ fn rolling_update_replaces_standbys_first_and_moves_once() {
         let template = manifest.env("VERSION", "2").object.pointer("/spec/template").cloned();
         bot.change(json!({"spec": {"template": template}})).await;
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.trigger, Trigger::RollingUpdate, "{step:?}");
         until("all pods are new and ready", SOON, async || {
             let pods = bot.pods().await;

@@ -25,7 +25,7 @@ fn in_manual_mode_trading_moves_when_a_person_asks() {
         let operation = bot.ask("Failover", None).await;
         bot.first_order_of_next(&round).await;
         assert_eq!(bot.until_ended(&operation).await.phase, OperationPhase::Succeeded);
-        assert_eq!(bot.until_moved_beyond(before.epoch).await.0.to.is_some(), true);
+        assert_eq!(bot.until_moved_beyond(before.epoch).await.to.is_some(), true);
     });
 }
 
@@ -50,6 +50,6 @@ fn used_up_rate_limit_asks_people() {
         let operation = bot.ask("Failover", None).await;
         bot.first_order_of_next(&round).await;
         assert_eq!(bot.until_ended(&operation).await.phase, OperationPhase::Succeeded);
-        assert_eq!(bot.until_moved_beyond(after.epoch).await.0.trigger, Trigger::Failover);
+        assert_eq!(bot.until_moved_beyond(after.epoch).await.trigger, Trigger::Failover);
     });
 }

@@ -17,7 +17,7 @@ fn switchover_moves_trading_to_the_named_pod() {
         let ended = bot.until_ended(&operation).await;
         assert_eq!(ended.phase, OperationPhase::Succeeded, "{ended:?}");
         assert!(ended.started_time.is_some() && ended.finished_time.is_some() && ended.message.is_some(), "{ended:?}");
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!((step.trigger, step.reason), (Trigger::Switchover, Reason::Requested));
         assert_eq!((step.evidence, step.to.as_deref()), (Some(Evidence::Released), Some(to.as_str())));
         super::crash::assert_told(&step);
@@ -37,7 +37,7 @@ fn forced_failover_moves_trading_to_the_named_pod() {
         bot.first_order_of_next(&round).await;
         let ended = bot.until_ended(&operation).await;
         assert_eq!(ended.phase, OperationPhase::Succeeded, "{ended:?}");
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!((step.trigger, step.to.as_deref()), (Trigger::Failover, Some(to.as_str())));
         assert!(step.evidence.is_some());
     });

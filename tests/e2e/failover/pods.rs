@@ -17,7 +17,7 @@ fn deleted_pod_hands_over_and_is_made_again() {
             Api::namespaced(world.cluster.client.clone(), &world.namespace);
         pods.delete(&old.name_any(), &DeleteParams::default()).await.expect("the pod is deleted");
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.evidence, Some(Evidence::Released), "an agent releases before it exits: {step:?}");
         assert_eq!(step.reason, Reason::PodDeleted, "{step:?}");
         assert_ne!(step.to_uid, old.uid());
@@ -40,7 +40,7 @@ fn force_deleted_pod_is_not_evidence_that_its_container_stopped() {
         world.faults().force_delete(&world.namespace, &old.name_any()).await;
         let first = bot.first_order_of_next(&round).await;
         let last = bot.exchange.last_order_of(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         let evidence = step.evidence.expect("nobody trades without evidence");
         assert_ne!(evidence, Evidence::Confirmed, "nobody has confirmed anything");
         world.note("s that the old one traded on", seconds_between(&round.marker, &last));

@@ -113,7 +113,7 @@ fn candidate_that_dies_while_preparing_is_replaced_under_a_new_epoch() {
         bot.aim(&candidate).await.kill();
         let first = bot.first_order_of_next(&round).await;
         assert!(first.epoch >= Some(before.epoch + 2), "the dead candidate's epoch was used: {first:?}");
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_ne!(step.to.as_deref(), Some(candidate.as_str()), "the dead candidate trades: {step:?}");
         world.note("s to trade again", seconds_between(&round.marker, &first));
     });
@@ -127,7 +127,7 @@ fn failover_cancels_what_the_old_active_left_open() {
         let round = bot.begin_round("crash with open orders").await;
         bot.tell(&before.active.expect("one trades").pod, "crash").await;
         let first = bot.first_order_of_next(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         let report = step.reconciliation.expect("a report");
         // Between the crash and the first new order nobody but the reconciliation did anything, and nothing stays open.
         let log = bot.exchange.log(round.marker.seq).await;

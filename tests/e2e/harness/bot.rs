@@ -31,9 +31,6 @@ pub struct Bot {
     cluster: Cluster,
 }
 
-/// The steps of a move, by which a timeline is checked.
-pub struct Steps(pub MoveStatus);
-
 impl Bot {
     pub fn new(cluster: &Cluster, namespace: &str, exchange: Exchange, manifest: &BotManifest) -> Bot {
         Bot {
@@ -127,13 +124,13 @@ impl Bot {
     }
 
     /// Waits until a later epoch than this trades, and returns its move.
-    pub async fn until_moved_beyond(&self, epoch: u64) -> Steps {
+    pub async fn until_moved_beyond(&self, epoch: u64) -> MoveStatus {
         let status = self
             .until("a later epoch trades", SOON, |s| {
                 s.phase == Phase::Active && s.failover.history.first().is_some_and(|m| m.epoch > epoch)
             })
             .await;
-        Steps(status.failover.history.into_iter().next().expect("it was just seen"))
+        status.failover.history.into_iter().next().expect("it was just seen")
     }
 
     /// The pod in the ledger.

@@ -63,7 +63,7 @@ fn logs(namespace: &str, selector: &str, folder: &PathBuf) {
 fn timeline(log: &str) -> String {
     let mut lines = Vec::new();
     let mut run: Option<(String, u64, String)> = None;
-    let mut flush = |run: &mut Option<(String, u64, String)>, lines: &mut Vec<String>| {
+    let flush = |run: &mut Option<(String, u64, String)>, lines: &mut Vec<String>| {
         if let Some((_, n, last)) = run.take()
             && n > 1
         {

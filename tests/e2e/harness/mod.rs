@@ -12,13 +12,12 @@ mod shell;
 mod turn;
 mod world;
 
-pub use bot::{Bot, SOON, Steps};
-pub use cluster::{Cluster, cluster};
-pub use exchange::{Exchange, Round, seconds_between};
-pub use faults::{Aim, Fault, Faults};
+pub use bot::{Bot, SOON};
+pub use exchange::{Round, seconds_between};
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
-pub use scenario::{scenario, scenario_within};
+pub use scenario::{say, scenario};
+pub use shell::root;
 pub use turn::Turn;
 pub use world::World;
 

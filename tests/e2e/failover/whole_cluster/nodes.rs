@@ -36,7 +36,7 @@ fn active_cut_off_from_the_api_server_stops_before_another_trades() {
         let cut = world.faults().cut_api(&node);
         let first = bot.first_order_of_next(&round).await;
         let last = bot.exchange.last_order_of(&round).await;
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.evidence, Some(Evidence::LeaseExpired), "{step:?}");
         assert_eq!(step.reason, Reason::LeaseNotRenewed, "{step:?}");
         super::super::crash::assert_told(&step);
@@ -63,7 +63,7 @@ fn active_cut_off_together_with_the_leading_operator_is_replaced() {
         let first = bot.first_order_of_next(&round).await;
         let took = seconds_between(&round.marker, &first);
         world.note("s to trade again", took);
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.evidence, Some(Evidence::LeaseExpired), "{step:?}");
         assert_ne!(world.operator().identity().await, identity, "the cut-off operator leads still");
         let bound = OPERATOR_LEASE + f64::from(LEASE) + 1.5;
@@ -88,7 +88,7 @@ fn pod_force_deleted_on_a_cut_off_node_still_counts_as_trading() {
         let first = bot.first_order_of_next(&round).await;
         let last = bot.exchange.last_order_of(&round).await;
         assert!(seconds_between(&round.marker, &last) > 0.2, "the container had stopped before its pod was deleted");
-        let step = bot.until_moved_beyond(before.epoch).await.0;
+        let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.evidence, Some(Evidence::LeaseExpired), "a pod object that is gone proves nothing: {step:?}");
         world.note("s the old one traded on", seconds_between(&round.marker, &last));
         world.note("s to trade again", seconds_between(&round.marker, &first));
