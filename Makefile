@@ -12,3 +12,9 @@ cluster: ## a test cluster: target/cluster/kubeconfig  [NODES=3] [CLUSTER=existi
 
 cluster-down: ## remove the test cluster and all that it made
 	tests/cluster/cluster down
+
+e2e: images ## the end-to-end suite, or the part whose names contain ONLY  [ONLY=pattern] [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/run $(ONLY)
+
+bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover

@@ -48,3 +48,26 @@ fn frozen_active_does_not_trade_on_when_it_thaws() {
         assert_eq!(bot.status().await.epoch, before.epoch + 1, "the thaw caused an epoch");
     });
 }
+
+#[test]
+fn stopped_agent_is_outlived_by_its_guard() {
+    scenario("agent_stopped", Turn::Shared, async |world| {
+        let bot = world.apply(bot().hot()).await;
+        let before = bot.until_trading().await;
+        let aim = bot.aim(&before.active.expect("one trades").pod).await;
+        let round = bot.begin_round("SIGSTOP to the agent alone").await;
+        // The bot's own process runs on: only the guard process can stop it in time.
+        aim.signal("STOP");
+        let first = bot.first_order_of_next(&round).await;
+        let last = bot.exchange.last_order_of(&round).await;
+        let step = bot.until_moved_beyond(before.epoch).await;
+        assert_eq!(step.evidence, Some(Evidence::LeaseExpired), "{step:?}");
+        let traded_on = seconds_between(&round.marker, &last);
+        assert!(traded_on > 1.0, "the bot stopped with its agent, so this proves nothing");
+        world.note("s the bot traded on", traded_on);
+        world.note("s to trade again", seconds_between(&round.marker, &first));
+        aim.signal("CONT");
+        bot.until_trading().await;
+        assert_eq!(bot.status().await.epoch, before.epoch + 1);
+    });
+}

@@ -5,7 +5,6 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use super::shell::kubeconfig;
@@ -66,6 +65,19 @@ impl Cluster {
             .collect()
     }
 
+    /// Waits until every node is ready.
+    pub async fn until_nodes_are_ready(&self) {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let ready = |node: &Node| {
+            let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
+            conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+        };
+        until("every node is ready", seconds(90), async || {
+            nodes.list(&ListParams::default()).await.ok()?.items.iter().all(ready).then_some(())
+        })
+        .await;
+    }
+
     /// A node that is none of these.
     pub async fn node_other_than(&self, others: &[&str]) -> String {
         let nodes = self.nodes().await;
@@ -91,11 +103,5 @@ impl Cluster {
         let request = http::Request::post(path).header("content-type", "application/json");
         let request = request.body(body.to_string().into_bytes()).map_err(|e| e.to_string())?;
         self.client.request_text(request).await.map_err(|e| format!("POST {path}: {e}"))
-    }
-
-    /// GET of JSON.
-    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
-        let text = self.get(path).await?;
-        serde_json::from_str(&text).map_err(|e| format!("GET {path}: {e} in {text}"))
     }
 }

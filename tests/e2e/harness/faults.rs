@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 
 use super::cluster::Cluster;
-use super::shell::{cluster_env, fault};
+use super::shell::{self, cluster_env, fault};
 
 /// Faults of nodes, pods and the API server.
 pub struct Faults {
@@ -18,14 +18,19 @@ pub struct Faults {
 /// A fault that lasts; healed at the latest when this is dropped.
 #[must_use = "a fault heals as soon as this is dropped"]
 pub struct Fault {
+    run: fn(&[&str]) -> Result<(), String>,
     heal: Option<Vec<String>>,
 }
 
 impl Fault {
     fn new(does: &[&str], heals: &[&str]) -> Fault {
+        Self::by(fault, does, heals)
+    }
+
+    fn by(run: fn(&[&str]) -> Result<(), String>, does: &[&str], heals: &[&str]) -> Fault {
         // First the guard: a fault that was half made is healed as well.
-        let guard = Fault { heal: Some(heals.iter().map(|s| (*s).to_owned()).collect()) };
-        fault(does).unwrap_or_else(|failed| panic!("{failed}"));
+        let guard = Fault { run, heal: Some(heals.iter().map(|s| (*s).to_owned()).collect()) };
+        run(does).unwrap_or_else(|failed| panic!("{failed}"));
         guard
     }
 
@@ -37,7 +42,7 @@ impl Fault {
     fn undo(&mut self) {
         if let Some(heal) = self.heal.take() {
             let arguments: Vec<&str> = heal.iter().map(String::as_str).collect();
-            if let Err(failed) = fault(&arguments) {
+            if let Err(failed) = (self.run)(&arguments) {
                 super::scenario::say(&failed);
             }
         }
@@ -66,9 +71,9 @@ impl Faults {
         Fault::new(&["freeze", pod_uid], &["thaw", pod_uid])
     }
 
-    /// The API server's connections stay open and nothing answers.
-    pub fn pause_apiserver(&self) -> Fault {
-        Fault::new(&["pause-apiserver"], &["resume-apiserver"])
+    /// A node takes no new pods, as before it is drained.
+    pub fn cordon(&self, node: &str) -> Fault {
+        Fault::by(shell::kubectl_done, &["cordon", node], &["uncordon", node])
     }
 
     /// The API server is gone.
@@ -142,11 +147,6 @@ impl Process {
         let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?;
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?.replace('\0', " ");
         Some(Process { outside: pid, inside: inside.parse().ok()?, command })
-    }
-
-    /// SIGKILL to this one alone.
-    pub fn kill(&self) {
-        send("KILL", self.outside);
     }
 }
 

@@ -39,6 +39,15 @@ pub fn kubectl(arguments: &[&str]) -> Output {
     command.output().expect("kubectl runs")
 }
 
+/// kubectl that has to succeed.
+pub fn kubectl_done(arguments: &[&str]) -> Result<(), String> {
+    let output = kubectl(arguments);
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
 /// Runs `tests/cluster/fault` and waits until it has done its work.
 pub fn fault(arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(root().join("tests/cluster/fault")).args(arguments).output().expect("the script runs");

@@ -8,6 +8,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::cluster::{LABEL, cluster};
 use super::until;
+use super::world::keeps_namespaces;
 
 /// How a scenario shares the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,11 @@ impl Turn {
             return Held::Shared(TURNS.read().await);
         }
         let held = Held::Alone(TURNS.write().await);
-        if std::env::var_os("KEEP").is_none() {
-            let namespaces: Api<Namespace> = Api::all(cluster().await.client.clone());
+        let cluster = cluster().await;
+        cluster.until_nodes_are_ready().await;
+        cluster.until_operator_is_ready().await;
+        if !keeps_namespaces() {
+            let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
             let ours = ListParams::default().labels(LABEL);
             until("all namespaces of earlier scenarios are gone", Duration::from_secs(90), async || {
                 namespaces.list_metadata(&ours).await.ok().filter(|list| list.items.is_empty())

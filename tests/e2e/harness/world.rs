@@ -145,12 +145,17 @@ impl World {
         diagnosis::write(self.name, &self.namespace, exchange, failure).await;
     }
 
-    /// Removes the namespace, without waiting for it; KEEP leaves it.
+    /// Removes the namespace, without waiting for it; KEEP=namespaces leaves it.
     pub async fn remove(&self) {
-        if std::env::var_os("KEEP").is_some_and(|keep| keep == "namespaces") {
+        if keeps_namespaces() {
             return;
         }
         let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
         let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
     }
+}
+
+/// KEEP=1 keeps the cluster alone; KEEP=namespaces everything that scenarios made, for somebody to look at.
+pub fn keeps_namespaces() -> bool {
+    std::env::var_os("KEEP").is_some_and(|keep| keep == "namespaces")
 }

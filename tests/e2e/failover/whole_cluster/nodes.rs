@@ -1,7 +1,8 @@
 //! The active's node is cut off, or loses its power.
 
 use kube::ResourceExt;
-use tradingbot::api::bot_status::{Evidence, Reason};
+use serde_json::json;
+use tradingbot::api::bot_status::{Block, Evidence, Reason, Trigger};
 
 use crate::harness::*;
 
@@ -94,5 +95,57 @@ fn pod_force_deleted_on_a_cut_off_node_still_counts_as_trading() {
         world.note("s to trade again", seconds_between(&round.marker, &first));
         cut.heal();
         bot.until_trading().await;
+    });
+}
+
+#[test]
+fn under_continue_silence_is_no_evidence_and_a_person_decides() {
+    scenario("continue_and_confirm", Turn::Alone, async |world| {
+        let leader = world.operator().leaders_node().await;
+        world.exchange_on(&leader).await;
+        let manifest =
+            bot().hot().lease(4, 1, 2).not_on(&leader).with("/spec/leadership/onApiServerLoss", json!("Continue"));
+        let bot = world.apply(manifest).await;
+        let before = bot.until_trading().await;
+        let node = before.active.and_then(|a| a.node).expect("the active has a node");
+        let round = bot.begin_round("the node is cut off under Continue").await;
+        let cut = world.faults().cut_api(&node);
+        let blocked = bot.until("a person is asked", SOON, |s| s.blocked == Some(Block::SilentUnderContinue)).await;
+        assert_eq!(blocked.trading.as_ref().map(|t| t.epoch), Some(before.epoch), "the ledger was cleared on silence");
+        bot.assert_undisturbed_since(&round).await;
+
+        // The person makes sure that it has stopped, and says so.
+        let off = world.faults().power_off(&node);
+        let confirm = json!({"epoch": before.epoch, "by": "Yamada Hanako"});
+        let operation = bot.ask_for(json!({"botName": bot.name, "type": "ConfirmStopped", "confirm": confirm})).await;
+        let first = bot.first_order_of_next(&round).await;
+        let ended = bot.until_ended(&operation).await;
+        assert_eq!(format!("{:?}", ended.phase), "Succeeded", "{ended:?}");
+        let step = bot.until_moved_beyond(before.epoch).await;
+        assert_eq!(step.evidence, Some(Evidence::Confirmed), "{step:?}");
+        assert_eq!(step.confirmed_by.as_deref(), Some("Yamada Hanako"));
+        world.note("s to trade again", seconds_between(&round.marker, &first));
+        off.heal();
+        cut.heal();
+        world.cluster.until_nodes_are_ready().await;
+        bot.until_trading().await;
+    });
+}
+
+#[test]
+fn cordoned_node_hands_over_before_it_is_drained() {
+    scenario("node_cordoned", Turn::Alone, async |world| {
+        let bot = world.apply(bot().hot()).await;
+        let before = bot.until_trading().await;
+        let node = before.active.and_then(|a| a.node).expect("the active has a node");
+        let round = bot.begin_round("cordon").await;
+        let cordon = world.faults().cordon(&node);
+        bot.first_order_of_next(&round).await;
+        let step = bot.until_moved_beyond(before.epoch).await;
+        assert_eq!((step.trigger, step.reason), (Trigger::Eviction, Reason::NodeDrained), "{step:?}");
+        assert_eq!(step.evidence, Some(Evidence::Released));
+        cordon.heal();
+        let after = bot.until_trading().await;
+        assert_eq!(after.epoch, before.epoch + 1, "trading moved more than once");
     });
 }
