@@ -3,6 +3,8 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod api;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "operator")]
 pub mod controller;
 pub mod core;

@@ -81,6 +81,7 @@ local_up() { # number of nodes
   done
   for node in "${booting[@]}"; do wait "$node" || die "A node did not start, see $LOGS."; done
   volumes_up "${nodes[@]}"
+  dns_refused | kc apply -f - >/dev/null
   wait_until 60 "$count nodes to be Ready (see $LOGS)" nodes_ready "$count"
   # Pods are refused until the controller manager has made the account they run as.
   wait_until 30 "the default service account" kc get serviceaccount default
@@ -89,6 +90,18 @@ local_up() { # number of nodes
   trap - EXIT INT TERM
   say "The cluster is up after $(elapsed) s: $count nodes. Use it with:"
   say "  export KUBECONFIG=$OUT/kubeconfig PATH=$BIN:\$PATH     # or: . $ENV_FILE"
+}
+
+# There is no DNS. A Service without endpoints is refused by kube-proxy, so a look-up fails at once instead of hanging.
+dns_refused() {
+  cat <<YAML
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec:
+  clusterIP: $SERVICE_NET.10
+  ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
+YAML
 }
 
 nodes_ready() { # number

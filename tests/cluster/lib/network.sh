@@ -8,6 +8,7 @@
 
 NODE_NET=10.90.0
 POD_NET=10.244
+# shellcheck disable=SC2034  # for the flags of the control plane
 SERVICE_NET=10.96.0
 API_ADDRESS=$NODE_NET.1
 
@@ -30,7 +31,7 @@ network_control() {
   ip link add "$link" type veth peer name outside netns "$space"
   ip addr add "$(outside_address 1)/30" dev "$link"
   ip link set "$link" up
-  # No default route on purpose: pods and kubelets that ask for the world get an answer (unreachable) at once.
+  # The world is out of reach on purpose, and says so at once: "prohibit" fails a datagram too, "unreachable" would not.
   in_netns control sh -eu -c "
     ip link set lo up
     ip addr add $(outside_address 2)/30 dev outside
@@ -39,7 +40,7 @@ network_control() {
     ip addr add $API_ADDRESS/24 dev nodes
     ip link set nodes up
     echo 1 > /proc/sys/net/ipv4/ip_forward
-    ip route add unreachable default
+    ip route add prohibit default
     f=/proc/sys/net/bridge/bridge-nf-call-iptables; [ ! -e \$f ] || echo 0 > \$f"
 }
 
@@ -79,6 +80,7 @@ network_remove() {
     # shellcheck disable=SC2086
     [[ -z $pids ]] || kill -KILL $pids 2>/dev/null || true
     # Links first: a socket that still sends would otherwise keep the namespace, and its links, for minutes.
+    # shellcheck disable=SC2016  # expanded in there
     nsenter --net="/run/netns/$space" sh -c '
       ip -o link show | sed "s/^[0-9]*: \([^:@]*\).*/\1/" | while read -r link; do ip link del "$link" 2>/dev/null; done; true'
     ip netns del "$space"

@@ -48,7 +48,6 @@ TOML
   "type": "host-local", "ranges": [[{"subnet": "$POD_NET.${node#node}.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 JSON
 
-  # Nothing answers at the DNS address, and kube-proxy refuses it: a look-up fails at once instead of hanging.
   # Disk figures are meaningless where / is an overlay, so eviction by disk is off.
   cat >"$dir/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -98,6 +97,7 @@ node_kill() { # node
   in_netns control ip link set "$node" down
   cgroup_kill "$CLUSTER_NAME/$node"
   # A machine without power has no kernel that goes on sending for dead processes.
+  # shellcheck disable=SC2016  # expanded in there
   in_netns "$node" sh -c 'ip -o link show type veth | sed "s/^[0-9]*: \([^:@]*\).*/\1/" | grep -vx eth0 |
     while read -r link; do ip link del "$link" 2>/dev/null; done; true'
   rm -rf "${RUN:?}/$node/containerd" "$(node_socket "$node")"

@@ -8,7 +8,8 @@ volumes_up() { # nodes…
   for node in "$@"; do
     for ((number = 1; number <= VOLUMES_PER_NODE; number++)); do
       # Any user may write: pods without fsGroup would otherwise need root.
-      mkdir -p -m 0777 "$STATE/$node/volumes/$number"
+      mkdir -p "$STATE/$node/volumes/$number"
+      chmod 0777 "$STATE/$node/volumes/$number"
     done
   done
   volumes_manifest "$@" | kc apply -f - >/dev/null

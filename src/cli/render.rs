@@ -1,0 +1,234 @@
+//! What `status` prints.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::timeline::steps;
+use super::times::{ago, seconds};
+use crate::api::bot::TradingBot;
+use crate::api::bot_status::{Block, MoveStatus, TradingBotStatus};
+
+/// How many finished moves are shown.
+const SHOWN_MOVES: usize = 5;
+
+/// All bots of a namespace, a line each.
+pub fn table(bots: &[TradingBot], now: Timestamp) -> String {
+    let header = ["NAME", "PHASE", "ACTIVE", "EPOCH", "STANDBYS", "LAST MOVE"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(header)
+        .chain(bots.iter().map(|bot| {
+            let status = bot.status.clone().unwrap_or_default();
+            [
+                bot.name_any(),
+                format!("{:?}", status.phase),
+                status.active.map_or("-".into(), |a| a.pod),
+                status.epoch.to_string(),
+                format!("{}/{}", status.standbys.ready, status.standbys.desired),
+                status.failover.last_time.map_or("-".into(), |t| format!("{} ago", ago(&t, now))),
+            ]
+        }))
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let line = |row: &[String; 6]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// One bot in full.
+pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
+    let status = bot.status.clone().unwrap_or_default();
+    let mut text = String::new();
+    let mut field = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:10}{value}");
+    };
+    field("Bot", &format!("{} in namespace {}", bot.name_any(), bot.namespace().unwrap_or_default()));
+    field("Phase", format!("{:?}  {}", status.phase, status.message).trim_end());
+    field("Active", &active(&status, now));
+    field("Epoch", &epoch(&status));
+    field("Standbys", &format!("{} of {} ready", status.standbys.ready, status.standbys.desired));
+    let average = status.failover.average_milliseconds.map(|a| format!(", {} on average", seconds(a)));
+    field("Moves", &format!("{}{}", status.failover.total, average.unwrap_or_default()));
+    if let Some(operation) = &status.operation {
+        field("Operation", &format!("{} is under way", operation.name));
+    }
+    attention(bot, &status, &mut text);
+    if let Some(current) = &status.failover.current {
+        text.push_str("\nUnder way\n");
+        move_lines(current, now, &mut text);
+    }
+    if !status.failover.history.is_empty() {
+        text.push_str("\nLast moves\n");
+        for of in status.failover.history.iter().take(SHOWN_MOVES) {
+            move_lines(of, now, &mut text);
+        }
+    }
+    text
+}
+
+fn active(status: &TradingBotStatus, now: Timestamp) -> String {
+    let Some(active) = &status.active else { return "nobody".into() };
+    let place = match (&active.node, &active.zone) {
+        (Some(node), Some(zone)) => format!(" on {node} ({zone})"),
+        (Some(node), None) => format!(" on {node}"),
+        _ => String::new(),
+    };
+    let since =
+        active.since_time.as_ref().map_or(", not seen trading yet".to_owned(), |t| format!(", for {}", ago(t, now)));
+    format!("{}{place}{since}", active.pod)
+}
+
+fn epoch(status: &TradingBotStatus) -> String {
+    match &status.trading {
+        Some(trading) if trading.epoch != status.epoch => {
+            format!("{} (epoch {} may still be trading)", status.epoch, trading.epoch)
+        }
+        Some(trading) => format!("{}, fencing token {}", trading.epoch, trading.token),
+        None => status.epoch.to_string(),
+    }
+}
+
+/// Conditions that are not as they should be, and what to do about them.
+fn attention(bot: &TradingBot, status: &TradingBotStatus, text: &mut String) {
+    let mut lines = Vec::new();
+    if bot.metadata.generation != status.observed_generation {
+        lines.push(
+            "The operator has not seen the latest change yet. If this stays: kubectl -n tradingbot-system get pods"
+                .to_owned(),
+        );
+    }
+    // A phase and its conditions often say the same; each sentence once.
+    let mut said = vec![status.message.as_str()];
+    for condition in status.conditions.iter().filter(|c| c.status == "False" || c.status == "Unknown") {
+        if condition.reason == "NoFailoverYet" {
+            continue;
+        }
+        let again = said.contains(&condition.message.as_str());
+        let message = if again { "see above" } else { condition.message.as_str() };
+        said.push(&condition.message);
+        lines.push(format!("{} is {} ({}): {message}", condition.type_, condition.status, condition.reason));
+    }
+    if let Some(advice) = status.blocked.map(|block| advice(block, bot, status)) {
+        lines.push(format!("To do: {advice}"));
+    }
+    if !lines.is_empty() {
+        text.push_str("\nNeeds attention\n");
+        for line in lines {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+}
+
+fn advice(block: Block, bot: &TradingBot, status: &TradingBotStatus) -> String {
+    let place = format!("-n {} {}", bot.namespace().unwrap_or_default(), bot.name_any());
+    let failover = format!("kubectl tradingbot failover {place}");
+    match block {
+        Block::ManualFailover => format!("find out why the active was lost, then run: {failover}"),
+        Block::RateLimited => format!("find the cause of so many failovers, then run: {failover}"),
+        Block::ReconciliationFailed => {
+            format!("read the logs of the reconciliation Job, mend what failed, then run: {failover}")
+        }
+        Block::DiscrepanciesFound => format!("settle the discrepancies at the exchange, then run: {failover}"),
+        Block::SilentUnderContinue => format!(
+            "make sure that the active has stopped, at its node and at the exchange, then run: kubectl tradingbot confirm-stopped {place} --epoch {} --by YOUR-NAME",
+            status.trading.as_ref().map_or(status.epoch, |t| t.epoch)
+        ),
+    }
+}
+
+fn move_lines(of: &MoveStatus, now: Timestamp, text: &mut String) {
+    let from = of.from.as_deref().unwrap_or("nobody");
+    let to = of.to.as_deref().unwrap_or("?");
+    let _ = writeln!(text, "  Epoch {}: {from} to {to}, {} ago", of.epoch, ago(&of.suspected_time, now));
+    for step in steps(of) {
+        let _ = writeln!(text, "    +{:>10}  {}", step.after, step.what);
+    }
+    for discrepancy in of.reconciliation.iter().flat_map(|r| &r.discrepancies) {
+        let _ = writeln!(text, "    {:>11}  discrepancy: {discrepancy}", "");
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub fn bot(name: &str, status: serde_json::Value) -> TradingBot {
+        serde_json::from_value(json!({
+            "apiVersion": "tradingbot.io/v1alpha1", "kind": "TradingBot",
+            "metadata": {"name": name, "namespace": "money", "generation": 1},
+            "spec": {"template": {"spec": {"containers": []}}},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-18T09:20:00Z".parse().unwrap()
+    }
+
+    fn trading() -> serde_json::Value {
+        json!({
+            "observedGeneration": 1, "phase": "Active", "message": "doge-1 trades.", "epoch": 7, "token": 99,
+            "trading": {"epoch": 7, "token": 99, "pod": "doge-1", "podUID": "u", "leaseDurationSeconds": 10},
+            "active": {"pod": "doge-1", "node": "node-b", "zone": "tokyo-a", "sinceTime": "2026-11-18T09:00:09.200000Z"},
+            "standbys": {"desired": 1, "ready": 1},
+            "failover": {"total": 6, "averageMilliseconds": 1900, "lastTime": "2026-11-18T09:00:09.200000Z",
+                "history": [super::super::timeline::tests::finished()]},
+            "conditions": [
+                {"type": "Available", "status": "True", "reason": "Trading", "message": "", "lastTransitionTime": "2026-11-18T09:00:00Z"}
+            ],
+        })
+    }
+
+    #[test]
+    fn a_namespace_is_a_table() {
+        let bots = [bot("doge-jpy", trading()), bot("x", json!({}))];
+        assert_eq!(
+            table(&bots, now()),
+            "NAME      PHASE    ACTIVE  EPOCH  STANDBYS  LAST MOVE\n\
+             doge-jpy  Active   doge-1  7      1/1       19 min ago\n\
+             x         Pending  -       0      0/0       -\n"
+        );
+    }
+
+    #[test]
+    fn a_bot_that_trades_needs_no_attention() {
+        let text = detail(&bot("doge", trading()), now());
+        assert!(text.contains("Active    doge-1 on node-b (tokyo-a), for 19 min\n"), "{text}");
+        assert!(text.contains("Moves     6, 1.900 s on average\n"), "{text}");
+        assert!(text.contains("  Epoch 7: doge-0 to doge-1, 20 min ago\n"), "{text}");
+        assert!(text.contains("    +   8.000 s  doge-0 has stopped (LeaseExpired)\n"), "{text}");
+        assert!(!text.contains("Needs attention"), "{text}");
+    }
+
+    #[test]
+    fn a_bot_that_waits_for_a_person_says_what_to_do() {
+        let mut status = trading();
+        status["phase"] = json!("Blocked");
+        status["message"] = json!("doge-1 is silent and may trade on.");
+        status["blocked"] = json!("SilentUnderContinue");
+        let condition = |kind: &str, message: &str| {
+            json!({"type": kind, "status": "False", "reason": "SilentUnderContinue", "message": message,
+                "lastTransitionTime": "2026-11-18T09:00:00Z"})
+        };
+        status["conditions"] = json!([
+            condition("Available", "doge-1 is silent and may trade on."),
+            condition("StandbyReady", "0 of 1 standbys are ready to take over."),
+        ]);
+        let text = detail(&bot("doge", status), now());
+        assert!(text.contains("Available is False (SilentUnderContinue): see above"), "{text}");
+        assert!(text.contains("0 of 1 standbys are ready to take over."), "{text}");
+        assert!(text.contains("kubectl tradingbot confirm-stopped -n money doge --epoch 7 --by YOUR-NAME"), "{text}");
+    }
+
+    #[test]
+    fn a_change_that_nobody_has_seen_is_said() {
+        let mut unseen = bot("doge", trading());
+        unseen.metadata.generation = Some(2);
+        assert!(detail(&unseen, now()).contains("The operator has not seen the latest change yet."));
+    }
+}

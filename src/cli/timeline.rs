@@ -1,0 +1,185 @@
+//! The steps of moves, as lines: of one move, and as they happen.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::times::{between, clock, seconds};
+use crate::api::bot_status::{MoveStatus, TradingBotStatus};
+
+/// One step of a move that was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When.
+    pub at: MicroTime,
+    /// Since the move began.
+    pub after: String,
+    /// What was reached, a part of a sentence.
+    pub what: String,
+}
+
+/// The steps that a move has reached, in their order.
+pub fn steps(of: &MoveStatus) -> Vec<Step> {
+    let from = of.from.as_deref().unwrap_or("nobody");
+    let to = of.to.as_deref().unwrap_or("nobody");
+    let evidence = match (of.evidence, &of.confirmed_by) {
+        (Some(evidence), Some(by)) => format!("{from} has stopped ({evidence:?} by {by})"),
+        (Some(evidence), None) => format!("{from} has stopped ({evidence:?})"),
+        (None, _) => format!("{from} has stopped"),
+    };
+    let report = of.reconciliation.as_ref().map_or("no reconciliation was needed".to_owned(), |r| {
+        let more = match r.discrepancies.len() {
+            0 => String::new(),
+            n => format!(", {n} discrepancies"),
+        };
+        format!("reconciled: {} open orders found, {} cancelled{more}", r.open_orders_found, r.orders_cancelled)
+    });
+    let took = of.duration_milliseconds.map(seconds).unwrap_or_default();
+    let judged = match of.target_met {
+        Some(false) => ", later than the target",
+        _ => "",
+    };
+    let begun = format!("{} ({:?}): {}", words(&format!("{:?}", of.reason)), of.trigger, of.message);
+    [
+        (Some(&of.suspected_time), begun),
+        (of.fenced_time.as_ref(), evidence),
+        (of.elected_time.as_ref(), format!("{to} is granted epoch {}", of.epoch)),
+        (of.reconciled_time.as_ref(), report),
+        (of.active_time.as_ref(), format!("{to} trades, after {took}{judged}")),
+    ]
+    .into_iter()
+    .filter_map(|(at, what)| {
+        let at = at?.clone();
+        Some(Step { after: between(&of.suspected_time, &at), at, what: what.trim_end_matches(": ").to_owned() })
+    })
+    .collect()
+}
+
+/// `ContainerTerminated` as `Container terminated`.
+fn words(name: &str) -> String {
+    let mut text = String::new();
+    for (n, letter) in name.chars().enumerate() {
+        if n > 0 && letter.is_uppercase() {
+            text.push(' ');
+            text.extend(letter.to_lowercase());
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
+/// What happened between two readings of a status, one line each. Without an earlier reading, what is going on now.
+pub fn news(bot: &str, before: Option<&TradingBotStatus>, now: &TradingBotStatus, read_at: Timestamp) -> Vec<String> {
+    let none = TradingBotStatus::default();
+    let first = before.is_none();
+    let before = before.unwrap_or(&none);
+    let mut lines = Vec::new();
+    let past = if first { &[][..] } else { &now.failover.history[..] };
+    // The oldest first, and what is under way last.
+    for of in past.iter().rev().chain(&now.failover.current) {
+        let known = same_move(before, of).map(steps).unwrap_or_default();
+        for step in steps(of).into_iter().filter(|s| !known.contains(s)) {
+            lines.push((step.at.0, format!("{}  {bot}  +{}  {}", clock(step.at.0), step.after, step.what)));
+        }
+    }
+    if first || before.phase != now.phase || before.blocked != now.blocked {
+        let told = lines.iter().map(|(at, _)| *at).max().unwrap_or(read_at);
+        let line = format!("{}  {bot}  {:?}  {}", clock(read_at), now.phase, now.message);
+        lines.push((told.max(read_at), line));
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// A move keeps its beginning, whatever else becomes of it.
+fn same_move<'a>(status: &'a TradingBotStatus, of: &MoveStatus) -> Option<&'a MoveStatus> {
+    let all = status.failover.current.iter().chain(&status.failover.history);
+    all.into_iter().find(|m| m.suspected_time == of.suspected_time)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::api::bot_status::{Phase, Report};
+    use crate::api::record::time_from;
+    use crate::core::time::Wall;
+
+    /// 09:00:00 and so many milliseconds.
+    fn at(millis: u64) -> MicroTime {
+        time_from(Wall(1_794_992_400_000 + millis))
+    }
+
+    pub fn finished() -> MoveStatus {
+        serde_json::from_value(serde_json::json!({
+            "epoch": 7, "trigger": "Automatic", "reason": "LeaseNotRenewed", "message": "The Lease was not renewed.",
+            "evidence": "LeaseExpired", "from": "doge-0", "to": "doge-1",
+            "suspectedTime": at(0), "fencedTime": at(8_000), "electedTime": at(8_100), "reconciledTime": at(9_000),
+            "activeTime": at(9_200), "durationMilliseconds": 9_200, "targetMet": true,
+            "reconciliation": Report { open_orders_found: 3, orders_cancelled: 3, ..Report::default() },
+        }))
+        .unwrap()
+    }
+
+    fn under_way(until: u64) -> MoveStatus {
+        let reached = |time: Option<MicroTime>| time.filter(|t| *t <= at(until));
+        let of = finished();
+        MoveStatus {
+            fenced_time: reached(of.fenced_time),
+            elected_time: reached(of.elected_time),
+            reconciled_time: reached(of.reconciled_time),
+            active_time: None,
+            duration_milliseconds: None,
+            target_met: None,
+            ..finished()
+        }
+    }
+
+    fn status(phase: Phase, current: Option<MoveStatus>, history: Vec<MoveStatus>) -> TradingBotStatus {
+        let mut status = TradingBotStatus { phase, message: "So it is.".into(), ..TradingBotStatus::default() };
+        status.failover.current = current;
+        status.failover.history = history;
+        status
+    }
+
+    #[test]
+    fn a_failover_scrolls_by_step_by_step() {
+        let readings = [
+            status(Phase::Active, None, Vec::new()),
+            status(Phase::Suspect, Some(under_way(0)), Vec::new()),
+            status(Phase::Preparing, Some(under_way(8_100)), Vec::new()),
+            status(Phase::Active, None, vec![finished()]),
+        ];
+        let mut lines = Vec::new();
+        let mut before = None;
+        for (n, reading) in readings.iter().enumerate() {
+            lines.extend(news("doge", before, reading, at(n as u64 * 5_000).0));
+            before = Some(reading);
+        }
+        assert_eq!(
+            lines,
+            [
+                "09:00:00.000  doge  Active  So it is.",
+                "09:00:00.000  doge  +0.000 s  Lease not renewed (Automatic): The Lease was not renewed.",
+                "09:00:05.000  doge  Suspect  So it is.",
+                "09:00:08.000  doge  +8.000 s  doge-0 has stopped (LeaseExpired)",
+                "09:00:08.100  doge  +8.100 s  doge-1 is granted epoch 7",
+                "09:00:10.000  doge  Preparing  So it is.",
+                "09:00:09.000  doge  +9.000 s  reconciled: 3 open orders found, 3 cancelled",
+                "09:00:09.200  doge  +9.200 s  doge-1 trades, after 9.200 s",
+                "09:00:15.000  doge  Active  So it is.",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_new_says_nothing() {
+        let same = status(Phase::Active, None, vec![finished()]);
+        assert!(news("doge", Some(&same), &same, Timestamp::UNIX_EPOCH).is_empty());
+    }
+
+    #[test]
+    fn the_past_is_not_told_again_at_the_start() {
+        let lines = news("doge", None, &status(Phase::Active, None, vec![finished()]), Timestamp::UNIX_EPOCH);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+}
