@@ -59,6 +59,9 @@ pub(super) fn client(settings: &Settings) -> Result<Client, Refusal> {
     let server = format!("https://{}", settings.api_server);
     let mut config = Config::new(server.parse().map_err(|error| refused(&error))?);
     config.default_namespace = settings.config.namespace.clone();
+    // No other roots: without a list, if only an empty one, the ones of the image are asked for, and there may be none.
+    // The file is read at once, and again when it changes.
+    config.root_cert = Some(Vec::new());
     config.root_cert_file = Some(settings.credentials.join("ca.crt"));
     config.auth_info = token(&settings.credentials.join("token"));
     config.default_retry = false;
