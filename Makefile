@@ -2,19 +2,50 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit test e2e model demo bench-failover
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover
+
+# Test programs that need no cluster: every folder of tests/ with a main.rs but these.
+WITHOUT_CLUSTER := $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-cluster: ## a test cluster: target/cluster/kubeconfig  [NODES=3] [CLUSTER=existing|kind|local]
-	tests/cluster/cluster up
+cluster: ## a test cluster, kubeconfig at target/cluster/kubeconfig  [NODES=3] [CLUSTER=existing|kind|local]
+	@tests/cluster/cluster up
 
 cluster-down: ## remove the test cluster and all that it made
-	tests/cluster/cluster down
+	@tests/cluster/cluster down
+
+images: ## build the programs and write target/images/operator.tar and demo.tar
+	@images/build
+
+crds: ## write crds/ from the types
+	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
+
+manifests: crds ## write manifests/install.yaml from code
+	@UPDATE=1 cargo test --quiet --lib -- --exact controller::install::tests::the_file_is_what_the_code_says
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## formatting, and lints as errors
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+unit: ## tests that need no cluster
+	cargo test --lib --bins --examples $(WITHOUT_CLUSTER:%=--test %)
+
+model: ## search the model for a state in which two may trade
+	cargo test --package tradingbot-model
+
+test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KEEP=1 keeps the cluster]
+	@tests/all
 
 e2e: images ## the end-to-end suite, or the part whose names contain ONLY  [ONLY=pattern] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run $(ONLY)
+
+demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged by the exchange  [KEEP=1]
+	KEEP=$(KEEP) examples/demo/run
 
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover

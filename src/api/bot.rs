@@ -1,5 +1,7 @@
 //! The kind `TradingBot`: what is wanted of one bot.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns repeat their types")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::JobTemplateSpec;

@@ -1,5 +1,7 @@
 //! The kind `TradingBotOperation`: what somebody asked for once.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns repeat their types")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::CustomResource;
 use kube::ResourceExt as _;

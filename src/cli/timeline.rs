@@ -85,7 +85,7 @@ pub fn news(bot: &str, before: Option<&TradingBotStatus>, now: &TradingBotStatus
     if first || before.phase != now.phase || before.blocked != now.blocked {
         let told = lines.iter().map(|(at, _)| *at).max().unwrap_or(read_at);
         let line = format!("{}  {bot}  {:?}  {}", clock(read_at), now.phase, now.message);
-        lines.push((told.max(read_at), line));
+        lines.push((told.max(read_at), line.trim_end().to_owned()));
     }
     lines.sort_by_key(|(at, _)| *at);
     lines.into_iter().map(|(_, line)| line).collect()

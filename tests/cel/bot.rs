@@ -305,6 +305,11 @@ async fn plain_kubectl_apply_works_on_the_kinds_and_on_a_bot() {
     let header = String::from_utf8_lossy(&table.stdout).lines().next().unwrap_or_default().to_owned();
     let columns: Vec<_> = header.split_whitespace().collect();
     assert_eq!(columns, ["NAME", "PHASE", "ACTIVE", "EPOCH", "STANDBYS", "LASTFAILOVER", "AGE"]);
+
+    let scale = |n: &str| kubectl(&["-n", &cluster.namespace, "scale", "tbot/doge-jpy", &format!("--replicas={n}")]);
+    assert!(scale("3").status.success());
+    let refusal = String::from_utf8(scale("0").stderr).unwrap();
+    assert!(refusal.contains("To stop trading set spec.suspend to true."), "{refusal}");
     std::fs::remove_file(&path).unwrap();
     cluster.clean_up().await;
 }

@@ -26,12 +26,13 @@ pub fn kubeconfig() -> PathBuf {
     path
 }
 
-/// kubectl from the PATH, or from where `make cluster` keeps its programs.
+/// kubectl as `make cluster` built it, otherwise from the PATH.
 pub fn kubectl(arguments: &[&str]) -> std::process::Output {
-    let cache = std::env::var_os("TRADINGBOT_CACHE").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let cached = cache.unwrap_or_else(|| home.join(".cache/tradingbot-operator")).join("bin/kubectl");
-    let program = if cached.exists() { cached } else { "kubectl".into() };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let written = std::fs::read_to_string(root.join("target/cluster/env")).unwrap_or_default();
+    let folder = written.lines().find_map(|line| line.strip_prefix("export BIN=")).map(PathBuf::from);
+    let built = folder.map(|folder| folder.join("kubectl")).filter(|path| path.exists());
+    let program = built.unwrap_or_else(|| "kubectl".into());
     Command::new(program).arg("--kubeconfig").arg(kubeconfig()).args(arguments).output().expect("kubectl runs")
 }
 

@@ -144,7 +144,8 @@ pub fn inject(container: &mut Container, bot: &TradingBot) {
 }
 
 fn environment(bot: &TradingBot) -> Vec<EnvVar> {
-    let config = serde_json::to_string(&config(bot)).unwrap_or_default();
+    // Kubernetes would put variables for $(NAME) in it, also within a hook's command.
+    let config = serde_json::to_string(&config(bot)).unwrap_or_default().replace('$', "$$");
     vec![
         value(AGENT_CONFIG_ENV, config),
         value("TRADINGBOT_NAME", name(bot).to_owned()),

@@ -114,6 +114,7 @@ mod tests {
     use super::super::fixtures;
     use super::*;
     use crate::api::agent_config::{AgentConfig, HookAction, StandbyMode};
+    use crate::api::bot::{ExecHook, Hook};
     use crate::api::names::{AGENT_CONFIG_ENV, LABEL_BOT, LABEL_COMPONENT, LABEL_ROLE};
 
     fn spec(bot: &TradingBot) -> PodSpec {
@@ -155,6 +156,16 @@ mod tests {
         assert_eq!((basic_auth_dir.as_deref(), port), (Some("/.tradingbot-hooks/promote"), 8080));
         assert_eq!(of("TRADINGBOT_NAME").len(), 1);
         assert_eq!(of("PAIR").len(), 1);
+    }
+
+    #[test]
+    fn kubernetes_puts_no_variables_into_what_the_agent_is_told() {
+        let mut bot = fixtures::smallest();
+        let command = vec!["/stop".to_owned(), "$(KUBERNETES_SERVICE_HOST) $x".to_owned()];
+        bot.spec.hooks.demote = Some(Hook { exec: Some(ExecHook { command }), http: None, timeout_seconds: 1 });
+        let config = spec(&bot).containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+        // As Kubernetes reads it: $$ stands for one $, and nothing else is left to replace.
+        assert!(config.contains("$$(KUBERNETES_SERVICE_HOST) $$x"), "{config}");
     }
 
     #[test]

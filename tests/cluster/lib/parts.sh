@@ -61,6 +61,8 @@ parts_ensure() {
     progress $! "$began" || die "Building $part failed: $(tail -1 "$log") (all of it: $log)"
   done
   mv "$partial" "$bin"
+  # A fixed name for people and tests.
+  [[ -e $CACHE/bin && ! -L $CACHE/bin ]] || ln -sfn "$bin" "$CACHE/bin"
   exec 7>&-
 }
 
