@@ -67,7 +67,7 @@ async fn log(Shared(server): Shared<Server>, Query(filter): Query<Filter>) -> Re
     let found = entries(&server, &filter, limit, deadline(filter.wait.unwrap_or(0))).await;
     let mut lines = String::new();
     for entry in found {
-        lines.push_str(&serde_json::to_string(&entry).expect("an entry is always JSON"));
+        lines.push_str(&serde_json::to_string(&*entry).expect("an entry is always JSON"));
         lines.push('\n');
     }
     ([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response()
@@ -119,7 +119,7 @@ async fn audit(Shared(server): Shared<Server>, Query(query): Query<Audit>) -> Re
     let judge = move || {
         let mut auditor = Auditor::new(options);
         for entry in entries {
-            auditor.line(&serde_json::to_string(&entry).expect("an entry is always JSON"));
+            auditor.line(&serde_json::to_string(&*entry).expect("an entry is always JSON"));
         }
         auditor.finish()
     };
