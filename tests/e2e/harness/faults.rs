@@ -117,6 +117,16 @@ impl Aim {
         self.signal("KILL");
     }
 
+    /// SIGKILL to all its processes, where nodes are on this machine; else to the first.
+    pub fn kill_all(&self) {
+        let all: Vec<String> = self.processes().iter().map(|p| p.outside.to_string()).collect();
+        if all.is_empty() {
+            return self.kill();
+        }
+        // Some may have died with the first by the time they are reached.
+        let _ = Command::new("kill").args(["-s", "KILL"]).args(all).status();
+    }
+
     /// Any signal to its first process, from outside the container.
     pub fn signal(&self, signal: &str) {
         if let Some(first) = self.processes().into_iter().find(|p| p.inside == 1) {
