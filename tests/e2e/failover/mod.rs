@@ -1,0 +1,12 @@
+//! One trades, and when it is lost, another does.
+
+mod bad_input;
+mod crash;
+mod freeze;
+mod lifecycle;
+mod limits;
+mod operations;
+mod pods;
+mod reconciliation;
+mod start;
+mod whole_cluster;

@@ -1,0 +1,49 @@
+//! How scenarios are told: a world of their own with an exchange and bots in it, faults that heal, and the judge.
+
+mod bot;
+mod cluster;
+mod diagnosis;
+mod exchange;
+mod faults;
+mod manifest;
+mod operator;
+mod scenario;
+mod shell;
+mod turn;
+mod world;
+
+pub use bot::{Bot, SOON};
+pub use exchange::{Round, seconds_between};
+pub use manifest::{BotManifest, bot};
+pub use operator::Operator;
+pub use scenario::{say, scenario};
+pub use shell::root;
+pub use turn::Turn;
+pub use world::World;
+
+/// Lines of the exchange's log and verdicts, as the judge's own programs read and write them.
+#[path = "../../../examples/auditor/entry.rs"]
+#[allow(dead_code, reason = "the exchange uses all of it")]
+pub mod entry;
+#[path = "../../../examples/auditor/verdict.rs"]
+#[allow(dead_code, reason = "the exchange uses all of it")]
+pub mod verdict;
+
+use std::time::{Duration, Instant};
+
+/// Asks again until there is an answer; the only loop that waits for conditions which nothing announces.
+pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < limit, "not within {} s: {what}", limit.as_secs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Seconds, for those who read it.
+pub fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}

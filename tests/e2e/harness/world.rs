@@ -1,0 +1,161 @@
+//! The world of one scenario: a namespace with an exchange and bots in it.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, PostParams};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::bot::Bot;
+use super::cluster::{Cluster, LABEL, cluster};
+use super::exchange::Exchange;
+use super::faults::Faults;
+use super::manifest::{BotManifest, DEMO_IMAGE};
+use super::operator::Operator;
+use super::verdict::Rule;
+use super::{diagnosis, seconds, until};
+
+/// A scenario's own part of the cluster.
+pub struct World {
+    pub name: &'static str,
+    pub namespace: String,
+    pub cluster: Cluster,
+    exchange: OnceCell<Exchange>,
+    bots: Mutex<Vec<(Bot, Vec<Rule>)>>,
+    figures: Mutex<String>,
+}
+
+impl World {
+    /// Makes the namespace.
+    pub async fn new(name: &'static str) -> World {
+        let cluster = cluster().await;
+        let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+        let short: String = name.replace('_', "-").chars().take(40).collect();
+        let object = json!({"metadata": {"generateName": format!("e2e-{short}-"), "labels": {LABEL: "scenario"}}});
+        let object = serde_json::from_value(object).expect("a namespace");
+        let made = namespaces.create(&PostParams::default(), &object).await.expect("the namespace is made");
+        let namespace = made.name_any();
+        World { name, namespace, cluster, exchange: OnceCell::new(), bots: Mutex::default(), figures: Mutex::default() }
+    }
+
+    /// The exchange; on any node unless it was placed before.
+    pub async fn exchange(&self) -> Exchange {
+        self.exchange.get_or_init(|| self.open_exchange(json!({}))).await.clone()
+    }
+
+    /// The exchange on this node. Before the first bot.
+    pub async fn exchange_on(&self, node: &str) -> Exchange {
+        let selector = json!({"kubernetes.io/hostname": node});
+        self.exchange.get_or_init(|| self.open_exchange(selector)).await.clone()
+    }
+
+    async fn open_exchange(&self, node_selector: Value) -> Exchange {
+        let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let service = json!({
+            "metadata": {"name": "exchange"},
+            "spec": {"selector": {"app": "exchange"}, "ports": [{"port": 8080}]},
+        });
+        let service = serde_json::from_value(service).expect("a service");
+        let service = services.create(&PostParams::default(), &service).await.expect("the service is made");
+        let address = service.spec.and_then(|s| s.cluster_ip).expect("it has an address");
+        let pods: Api<Pod> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let pod = json!({
+            "metadata": {"name": "exchange", "labels": {"app": "exchange"}},
+            "spec": {
+                "nodeSelector": node_selector,
+                "terminationGracePeriodSeconds": 0,
+                // It is the judge: whatever happens to nodes, it stays where it is.
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [{
+                    "name": "exchange",
+                    "image": DEMO_IMAGE,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["/paper-exchange"],
+                    "ports": [{"containerPort": 8080}],
+                }],
+            },
+        });
+        let pod = serde_json::from_value(pod).expect("a pod");
+        pods.create(&PostParams::default(), &pod).await.expect("the exchange's pod is made");
+        let base = format!("/api/v1/namespaces/{}/services/exchange:8080/proxy", self.namespace);
+        let exchange =
+            Exchange { cluster: self.cluster.clone(), base: base.clone(), address: format!("http://{address}:8080") };
+        until("the exchange answers", seconds(60), async || self.cluster.get(&format!("{base}/healthz")).await.ok())
+            .await;
+        exchange
+    }
+
+    /// Applies a bot. At the end the judge must find it clean.
+    pub async fn apply(&self, manifest: BotManifest) -> Bot {
+        self.apply_judged_without(manifest, &[]).await
+    }
+
+    /// Applies a bot whose scenario judges some rules itself.
+    pub async fn apply_judged_without(&self, manifest: BotManifest, rules: &[Rule]) -> Bot {
+        let exchange = self.exchange().await;
+        let bot = Bot::new(&self.cluster, &self.namespace, exchange, &manifest);
+        bot.create(&manifest.env("EXCHANGE_URL", &bot.exchange.address).object).await.expect("the bot is accepted");
+        let mut bots = self.bots.lock().expect("no test panics while it holds this");
+        bots.retain(|(other, _)| other.name != bot.name);
+        bots.push((bot.clone(), rules.to_vec()));
+        bot
+    }
+
+    /// Applies a bot that trades at the exchange of another world, which judges it.
+    pub async fn apply_at(&self, exchange: Exchange, manifest: BotManifest) -> Bot {
+        let bot = Bot::new(&self.cluster, &self.namespace, exchange, &manifest);
+        bot.create(&manifest.env("EXCHANGE_URL", &bot.exchange.address).object).await.expect("the bot is accepted");
+        bot
+    }
+
+    /// What can be done to nodes, pods and the API server.
+    pub fn faults(&self) -> Faults {
+        Faults { cluster: self.cluster.clone() }
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> Operator {
+        Operator { cluster: self.cluster.clone() }
+    }
+
+    /// Something measured, for the line that is printed at the end.
+    pub fn note(&self, what: &str, value: impl std::fmt::Display) {
+        let mut figures = self.figures.lock().expect("no test panics while it holds this");
+        let _ = write!(figures, "; {what} {value}");
+    }
+
+    pub fn figures(&self) -> String {
+        self.figures.lock().map(|f| f.clone()).unwrap_or_default()
+    }
+
+    /// The auditor's verdict on every bot.
+    pub async fn judge(&self) {
+        let bots = self.bots.lock().expect("no test panics while it holds this").clone();
+        for (bot, judged_elsewhere) in bots {
+            bot.exchange.assert_clean(&bot.name, bot.reconciled, &judged_elsewhere).await;
+        }
+    }
+
+    /// Writes down what a person needs to understand a failure.
+    pub async fn keep_evidence(&self, failure: &str) {
+        let exchange = self.exchange.get().cloned();
+        diagnosis::write(self.name, &self.namespace, exchange, failure).await;
+    }
+
+    /// Removes the namespace, without waiting for it; KEEP=namespaces leaves it.
+    pub async fn remove(&self) {
+        if keeps_namespaces() {
+            return;
+        }
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
+    }
+}
+
+/// KEEP=1 keeps the cluster alone; KEEP=namespaces everything that scenarios made, for somebody to look at.
+pub fn keeps_namespaces() -> bool {
+    std::env::var_os("KEEP").is_some_and(|keep| keep == "namespaces")
+}
