@@ -34,7 +34,7 @@ fn feed(world: &mut World, i: usize, input: Input) {
         let (state, effects) = step(&setup, state, input, NOW);
         world.agents[i].state = state;
         for effect in effects {
-            let agent = &mut world.agents[i];
+            let agent = &mut *world.agents[i];
             match effect {
                 Effect::Write(write) => {
                     // The one before is abandoned, and may arrive all the same.
@@ -44,7 +44,7 @@ fn feed(world: &mut World, i: usize, input: Input) {
                         agent.requests.remove(0);
                     }
                 }
-                Effect::Read => inputs.push_back(Input::Read(world.lease.clone())),
+                Effect::Read => inputs.push_back(Input::Read(world.lease.as_deref().cloned())),
                 Effect::Start(told) => {
                     if told.role == Role::Active {
                         agent.trades = Some(told.epoch);
@@ -52,7 +52,8 @@ fn feed(world: &mut World, i: usize, input: Input) {
                     inputs.push_back(Input::Started);
                 }
                 Effect::Sweep => {
-                    (agent.trades, agent.unnoticed_exit) = (None, false);
+                    agent.trades = None;
+                    agent.unnoticed_exit = false;
                     inputs.push_back(Input::Swept);
                 }
                 Effect::Drain => inputs.push_back(Input::Drained),
@@ -66,14 +67,15 @@ fn feed(world: &mut World, i: usize, input: Input) {
 
 /// An exit that nobody has told it of yet comes first: it is the kernel that tells.
 fn notices(world: &mut World, i: usize) {
-    if std::mem::take(&mut world.agents[i].unnoticed_exit) {
+    if world.agents[i].unnoticed_exit {
+        world.agents[i].unnoticed_exit = false;
         feed(world, i, Input::Exited(Exit::Signal(9)));
     }
 }
 
 pub fn sees(world: &mut World, i: usize) -> bool {
     notices(world, i);
-    let lease = world.lease.clone();
+    let lease = world.lease.as_deref().cloned();
     feed(world, i, Input::Seen(lease));
     true
 }
@@ -91,7 +93,7 @@ pub fn reaches(world: &mut World, i: usize, position: usize) -> bool {
     let request = world.agents[i].requests.remove(position);
     let stored = patch(world, i, &request);
     if request.awaited {
-        let outcome = match world.lease.clone() {
+        let outcome = match world.lease.as_deref().cloned() {
             Some(lease) if stored => Outcome::Answered(lease),
             other => Outcome::Refused(other),
         };
@@ -164,12 +166,13 @@ pub fn bot_exits(world: &mut World, i: usize) -> bool {
     if world.agents[i].trades.is_none() {
         return false;
     }
-    (world.agents[i].trades, world.agents[i].unnoticed_exit) = (None, true);
+    world.agents[i].trades = None;
+    world.agents[i].unnoticed_exit = true;
     true
 }
 
 pub fn container_dies(world: &mut World, i: usize) -> bool {
-    let agent = &mut world.agents[i];
+    let agent = &mut *world.agents[i];
     let ended = boot(i, agent.starts);
     let claimed = agent.state.hold.is_some() && agent.unreported.is_none();
     if !claimed {

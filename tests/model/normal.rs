@@ -3,19 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use decisions::core::agent::Process;
 use decisions::core::failover::Memory;
 use decisions::core::lease::LeaseRecord;
 use decisions::core::time::Mono;
 
 use crate::agents;
+use crate::shared::Shared;
 use crate::world::*;
 
 /// A tick passes: everything that was noted moves into the past.
 pub fn age(world: &mut World) {
     for operator in &mut world.operators {
+        let operator = &mut **operator;
         age_one(&mut operator.alive_since, WAIT_TICKS);
         if let Some(sighting) = &mut operator.memory.sighting {
             age_one(&mut sighting.at, WAIT_TICKS);
@@ -45,15 +45,13 @@ fn age_one(at: &mut Mono, oldest: u32) {
 pub fn form(world: &mut World) {
     forget_what_cannot_happen(world);
     for agent in &mut world.agents {
-        agent.state.crashes = 0;
-        if let Process::Running { since, .. } = &mut agent.state.process {
-            // Only tells how long a standby ran before it ended.
-            *since = NOW;
-        }
-        if let Some(hold) = &mut agent.state.hold
-            && hold.next_write.first < NOW.first
-        {
-            hold.next_write = NOW;
+        // Both only tell how long a standby ran before it ended.
+        let runs = matches!(agent.state.process, Process::Running { since, .. } if since != NOW);
+        if agent.state.crashes != 0 || runs {
+            agent.state.crashes = 0;
+            if let Process::Running { since, .. } = &mut agent.state.process {
+                *since = NOW;
+            }
         }
     }
     renumber_lease_versions(world);
@@ -62,13 +60,7 @@ pub fn form(world: &mut World) {
         renumber_requests(world, i);
     }
     // Operators differ in nothing but what they know.
-    world.operators.sort_by_cached_key(fingerprint);
-}
-
-fn fingerprint(operator: &Operator) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    operator.hash(&mut hasher);
-    hasher.finish()
+    world.operators.sort_by_key(Shared::digest);
 }
 
 /// Versions never come back, so a write that depends on an old one comes to nothing, whenever it is tried. An operator
@@ -94,18 +86,20 @@ fn forget_what_cannot_happen(world: &mut World) {
             _ => None,
         };
         let known = |version: Option<&str>| version == lease_version || (read.is_some() && version == read.as_deref());
-        let Memory { sighting, fenced_version, .. } = &mut operator.memory;
-        if sighting.as_ref().is_some_and(|s| !known(s.version.as_deref())) {
-            *sighting = None;
+        if operator.memory.sighting.as_ref().is_some_and(|s| !known(s.version.as_deref())) {
+            operator.memory.sighting = None;
         }
-        if fenced_version.as_ref().is_some_and(|(_, version)| !known(Some(version))) {
-            *fenced_version = None;
+        if operator.memory.fenced_version.as_ref().is_some_and(|(_, version)| !known(Some(version))) {
+            operator.memory.fenced_version = None;
         }
     }
     for (i, agent) in world.agents.iter_mut().enumerate() {
-        agent.requests.retain(|request| {
+        let matters = |request: &Request| {
             request.awaited || lease.as_ref().is_some_and(|lease| agents::can_be_stored(lease, i, request))
-        });
+        };
+        if !agent.requests.iter().all(matters) {
+            agent.requests.retain(matters);
+        }
     }
 }
 
@@ -146,6 +140,9 @@ fn number(version: &str) -> u64 {
 
 fn renumber_lease_versions(world: &mut World) {
     let used = lease_versions(world);
+    if used.iter().zip(1..).all(|(version, place)| *version == place) {
+        return;
+    }
     let renumber = |version: &mut String| {
         if !version.is_empty() {
             let place = used.partition_point(|known| *known < number(version)) as u64 + 1;
@@ -156,6 +153,7 @@ fn renumber_lease_versions(world: &mut World) {
     };
     world.lease.iter_mut().for_each(|lease| renumber(&mut lease.version));
     for operator in &mut world.operators {
+        let operator = &mut **operator;
         if let Round::ReadRest { lease: Some(lease), .. } = &mut operator.round {
             renumber(&mut lease.version);
         }
@@ -174,43 +172,64 @@ fn renumber_lease_versions(world: &mut World) {
     }
 }
 
+/// Only the present version is still of use to anyone, but to a round that has read half.
 fn renumber_status_versions(world: &mut World) {
-    fn each(world: &mut World, on: &mut impl FnMut(&mut u64)) {
-        on(&mut world.record_version);
-        for operator in &mut world.operators {
-            if let Round::ReadStatus { version, .. } = &mut operator.round {
-                on(version);
-            }
-            let writing = match &mut operator.round {
-                Round::Writing(writes) => writes.as_mut_slice(),
-                _ => &mut [],
-            };
-            for pending in writing.iter_mut().chain(operator.late.as_mut()) {
-                if let Pending::Status { version, .. } = pending {
-                    on(version);
-                }
+    let mut used = vec![world.record_version];
+    for operator in &world.operators {
+        if let Round::ReadStatus { version, .. } = &operator.round {
+            used.push(*version);
+        }
+        let writing = match &operator.round {
+            Round::Writing(writes) => writes.as_slice(),
+            _ => &[],
+        };
+        for pending in writing.iter().chain(&operator.late) {
+            if let Pending::Status { version, .. } = pending {
+                used.push(*version);
             }
         }
     }
-    let mut used = BTreeSet::new();
-    each(world, &mut |version| {
-        used.insert(*version);
-    });
-    let used: Vec<u64> = used.into_iter().collect();
-    each(world, &mut |version| *version = used.partition_point(|known| known < version) as u64 + 1);
+    used.sort_unstable();
+    used.dedup();
+    if used.iter().zip(1..).all(|(version, place)| *version == place) {
+        return;
+    }
+    let renumber = |version: &mut u64| *version = used.partition_point(|known| known < version) as u64 + 1;
+    renumber(&mut world.record_version);
+    for operator in &mut world.operators {
+        let Operator { round, late, .. } = &mut **operator;
+        if let Round::ReadStatus { version, .. } = round {
+            renumber(version);
+        }
+        let writing = match round {
+            Round::Writing(writes) => writes.as_mut_slice(),
+            _ => &mut [],
+        };
+        for pending in writing.iter_mut().chain(late) {
+            if let Pending::Status { version, .. } = pending {
+                renumber(version);
+            }
+        }
+    }
 }
 
 /// Numbers of requests are compared with each other and with the Lease's `renew` alone.
 fn renumber_requests(world: &mut World, i: usize) {
     let prefix = format!("{}/", boot(i, world.agents[i].starts));
     let shown = |lease: &LeaseRecord| lease.renew.strip_prefix(&prefix).and_then(|n| n.parse::<u64>().ok());
-    let agent = &mut world.agents[i];
-    let mut used: BTreeSet<u64> = world.lease.iter().filter_map(shown).collect();
+    let agent = &world.agents[i];
+    let mut used: BTreeSet<u64> = world.lease.as_deref().and_then(shown).into_iter().collect();
     used.extend(agent.state.in_flight);
     used.extend(agent.state.hold.iter().filter_map(|hold| hold.sent).map(|(number, _)| number));
     let starts = agent.starts;
     used.extend(agent.requests.iter().filter(|r| r.sender == starts).map(|r| r.write.number));
     let used: Vec<u64> = used.into_iter().collect();
+    let stale = agent.requests.iter().any(|r| r.sender != starts && r.write.number != 0);
+    let in_order = used.iter().zip(1..).all(|(number, place)| *number == place);
+    if in_order && !stale && agent.state.writes == used.len() as u64 {
+        return;
+    }
+    let agent = &mut *world.agents[i];
     let renumbered = |number: u64| used.partition_point(|known| *known < number) as u64 + 1;
     agent.state.writes = used.len() as u64;
     agent.state.in_flight = agent.state.in_flight.map(renumbered);

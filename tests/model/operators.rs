@@ -7,6 +7,7 @@ use decisions::core::ids::BootId;
 use decisions::core::lease::LeaseRecord;
 use decisions::core::silence::Link;
 
+use crate::shared::Shared;
 use crate::world::*;
 
 fn spec() -> Spec {
@@ -29,24 +30,24 @@ fn spec() -> Spec {
 }
 
 pub fn reads_status(world: &mut World, i: usize) -> bool {
-    world.operators[i].round =
-        Round::ReadStatus { record: Box::new(world.record.clone()), version: world.record_version };
+    world.operators[i].round = Round::ReadStatus { record: world.record.clone(), version: world.record_version };
     true
 }
 
 pub fn reads_rest(world: &mut World, i: usize) -> bool {
-    world.operators[i].round = Round::ReadRest { lease: world.lease.clone().map(Box::new), reported: reports(world) };
+    world.operators[i].round = Round::ReadRest { lease: world.lease.clone(), reported: reports(world) };
     true
 }
 
 pub fn decides(world: &mut World, i: usize) -> bool {
-    let round = std::mem::take(&mut world.operators[i].round);
+    let round = match world.operators[i].round {
+        Round::Idle => Round::Idle,
+        _ => std::mem::take(&mut world.operators[i].round),
+    };
     let (record, version, lease, reported) = match round {
         Round::Idle => (world.record.clone(), world.record_version, world.lease.clone(), reports(world)),
-        Round::ReadStatus { record, version } => (*record, version, world.lease.clone(), reports(world)),
-        Round::ReadRest { lease, reported } => {
-            (world.record.clone(), world.record_version, lease.map(|l| *l), reported)
-        }
+        Round::ReadStatus { record, version } => (record, version, world.lease.clone(), reports(world)),
+        Round::ReadRest { lease, reported } => (world.record.clone(), world.record_version, lease, reported),
         other => {
             world.operators[i].round = other;
             return false;
@@ -54,7 +55,7 @@ pub fn decides(world: &mut World, i: usize) -> bool {
     };
     let operator = &mut world.operators[i];
     let seen = Observation {
-        lease,
+        lease: lease.as_deref().cloned(),
         pods: (0..AGENTS).map(|index| observed(index, world.agents[index].starts, &reported[index])).collect(),
         link: Some(Link::new(operator.alive_since, Duration::from_secs(3_600))),
         wall: WALL,
@@ -63,27 +64,30 @@ pub fn decides(world: &mut World, i: usize) -> bool {
     let mut decision = decide(&spec(), &record, &operator.memory, &seen, NOW);
     without_words(&mut decision.record);
     without_deadlines(&mut decision.memory);
-    let mut before = record;
-    without_words(&mut before);
-    let status = Pending::Status { record: Box::new(decision.record.clone()), version };
+    let changed = decision.record != *record;
+    let status = Pending::Status { record: Shared::new(decision.record), version };
     let mut writes = Vec::new();
     for action in &decision.actions {
         match action {
             Action::WriteStatus => {
-                if decision.record != before {
+                if changed {
                     writes.push(status.clone());
                 }
             }
             Action::CreateLease { lease, purpose } | Action::PutLease { lease, purpose } => {
                 let create = matches!(action, Action::CreateLease { .. });
-                writes.push(Pending::Lease { lease: Box::new(lease.clone()), purpose: *purpose, create });
+                writes.push(Pending::Lease { lease: Shared::new(lease.clone()), purpose: *purpose, create });
             }
             // Which pods there are and what they are labelled is not modelled.
             _ => {}
         }
     }
-    operator.memory = decision.memory;
-    operator.round = if writes.is_empty() { Round::Idle } else { Round::Writing(writes) };
+    if operator.memory != decision.memory {
+        operator.memory = decision.memory;
+    }
+    if !writes.is_empty() {
+        operator.round = Round::Writing(writes);
+    }
     true
 }
 
@@ -148,7 +152,7 @@ pub fn late_write(world: &mut World, i: usize) -> bool {
 
 pub fn restarts(world: &mut World, i: usize) -> bool {
     let late = world.operators[i].late.take();
-    world.operators[i] = Operator { alive_since: NOW, late, ..Operator::default() };
+    world.operators[i] = Shared::new(Operator { alive_since: NOW, late, ..Operator::default() });
     true
 }
 
@@ -162,7 +166,7 @@ fn carry_out(world: &mut World, write: &Pending) -> Option<String> {
             if breaks_the_ledger(&world.record, record) {
                 world.broken = Some("the ledger was replaced without having been cleared");
             }
-            world.record = (**record).clone();
+            world.record = record.clone();
             world.record_version += 1;
             Some(String::new())
         }
@@ -171,10 +175,9 @@ fn carry_out(world: &mut World, write: &Pending) -> Option<String> {
             if world.lease.as_ref().map(|l| l.version.as_str()) != expected {
                 return None;
             }
-            let mut stored: LeaseRecord = (**lease).clone();
-            stored.version = world.next_lease_version();
-            world.lease = Some(stored.clone());
-            Some(stored.version)
+            let version = world.next_lease_version();
+            world.lease = Some(Shared::new(LeaseRecord { version: version.clone(), ..(**lease).clone() }));
+            Some(version)
         }
     }
 }

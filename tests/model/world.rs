@@ -9,6 +9,7 @@ use decisions::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
 use decisions::core::time::{Mono, Wall};
 use stateright::{Model, Property};
 
+use crate::shared::Shared;
 use crate::{agents, normal, operators};
 
 /// One step of the model's time.
@@ -44,11 +45,11 @@ pub struct Bounds {
 /// Everything there is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    pub lease: Option<LeaseRecord>,
-    pub record: Record,
+    pub lease: Option<Shared<LeaseRecord>>,
+    pub record: Shared<Record>,
     pub record_version: u64,
-    pub operators: [Operator; OPERATORS],
-    pub agents: [Agent; AGENTS],
+    pub operators: [Shared<Operator>; OPERATORS],
+    pub agents: [Shared<Agent>; AGENTS],
     /// The faults so far.
     pub faults: u8,
     /// An epoch or a token fell, or an action broke the order of writes.
@@ -72,9 +73,9 @@ pub enum Round {
     #[default]
     Idle,
     /// The status was read, the rest was not.
-    ReadStatus { record: Box<Record>, version: u64 },
+    ReadStatus { record: Shared<Record>, version: u64 },
     /// The Lease and the pods were read, the status was not.
-    ReadRest { lease: Option<Box<LeaseRecord>>, reported: [Vec<BootId>; AGENTS] },
+    ReadRest { lease: Option<Shared<LeaseRecord>>, reported: [Vec<BootId>; AGENTS] },
     /// It decided; these writes are to be made, in order.
     Writing(Vec<Pending>),
 }
@@ -82,8 +83,8 @@ pub enum Round {
 /// A write of an operator, with the version it depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pending {
-    Status { record: Box<Record>, version: u64 },
-    Lease { lease: Box<LeaseRecord>, purpose: LeaseWrite, create: bool },
+    Status { record: Shared<Record>, version: u64 },
+    Lease { lease: Shared<LeaseRecord>, purpose: LeaseWrite, create: bool },
 }
 
 /// One pod with its agent, its bot, and its kubelet.
@@ -174,9 +175,9 @@ impl World {
     fn start() -> World {
         World {
             lease: None,
-            record: Record::default(),
+            record: Shared::default(),
             record_version: 1,
-            operators: std::array::from_fn(|_| Operator { alive_since: NOW, ..Operator::default() }),
+            operators: std::array::from_fn(|_| Shared::new(Operator { alive_since: NOW, ..Operator::default() })),
             agents: Default::default(),
             faults: 0,
             broken: None,
@@ -261,7 +262,8 @@ impl Bounds {
         for agent in &mut world.agents {
             let late = agent.state.guarded.is_some_and(|end| NOW.has_possibly_reached(end.plus(TICK * self.overrun)));
             if agent.trades.is_some() && late {
-                (agent.trades, agent.unnoticed_exit) = (None, true);
+                agent.trades = None;
+                agent.unnoticed_exit = true;
             }
         }
     }
@@ -296,7 +298,7 @@ impl Model for Bounds {
         }
         for (i, agent) in world.agents.iter().enumerate() {
             offer(true, Event::Sees(i));
-            offer(true, Event::Looks(i));
+            offer(agent.state != State::default() || agent.unnoticed_exit, Event::Looks(i));
             offer(!agent.requests.is_empty(), Event::Reaches(i, 0));
             offer(agent.requests.len() > 1, Event::Reaches(i, 1));
             offer(faulty && agent.requests.iter().any(|r| r.awaited), Event::RequestTimesOut(i));

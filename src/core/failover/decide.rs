@@ -95,7 +95,7 @@ impl Round<'_> {
     /// Jobs that ended need not be waited for any more (design, rule 5). One that is missing, or whose end nobody
     /// reports, may still run on a node that is cut off: its deadline and grace are waited out.
     fn note_jobs(&mut self) {
-        let deadline = self.spec.reconciliation.as_ref().map_or(UNKNOWN_JOB_DEADLINE, |r| r.deadline);
+        let deadline = self.spec.reconciliation.as_ref().map(|r| r.deadline);
         let (seen, now) = (self.seen, self.now);
         let since = &mut self.memory.unfinished_jobs;
         let running = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && !j.ended);
@@ -105,8 +105,10 @@ impl Round<'_> {
         let unknown: Vec<_> = unknown.filter(|t| !self.record.jobs.contains(t)).collect();
         self.record.jobs.extend(unknown);
         self.record.jobs.retain(|token| {
-            let known_since = *since.entry(*token).or_insert(now);
-            !ended(token) && now.surely_elapsed_since(known_since) < deadline + JOB_GRACE
+            let (known_since, longest) = since.entry(*token).or_insert((now, deadline.unwrap_or(UNKNOWN_JOB_DEADLINE)));
+            // A deadline that was lowered since does not end a Job that was made before.
+            *longest = deadline.map_or(*longest, |deadline| deadline.max(*longest));
+            !ended(token) && now.surely_elapsed_since(*known_since) < *longest + JOB_GRACE
         });
         let unfinished = &self.record.jobs;
         since.retain(|token, _| unfinished.contains(token) || running(token));

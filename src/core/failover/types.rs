@@ -323,8 +323,9 @@ pub struct Memory {
     pub steps: BTreeMap<Step, Mono>,
     /// When a candidate was last granted the Lease.
     pub last_grant: Option<Mono>,
-    /// Since when Jobs have been known that were not seen to have ended.
-    pub unfinished_jobs: BTreeMap<FencingToken, Mono>,
+    /// Since when Jobs have been known that were not seen to have ended, and the longest deadline that they may have
+    /// been given.
+    pub unfinished_jobs: BTreeMap<FencingToken, (Mono, Duration)>,
     /// Since when lost pods, by uid, have been reported ready on a living node.
     pub seen_alive: BTreeMap<String, Mono>,
 }

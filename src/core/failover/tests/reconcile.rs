@@ -198,3 +198,26 @@ fn a_restart_that_is_to_be_reconciled_is_a_new_epoch_on_the_same_pod_until_resta
     assert_eq!(world.trader().as_deref(), Some("doge-1"), "one restart was allowed");
     assert_eq!(world.last_move().reason, Reason::ProcessExited);
 }
+
+#[test]
+fn a_deadline_lowered_since_does_not_end_a_job_that_was_made_before() {
+    for policy_stays in [true, false] {
+        let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Retry) });
+        world.job_fate = JobFate::Hangs;
+        exit(&mut world);
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        world.run(S(1));
+        let made = world.millis;
+        // The candidate dies, its Job is deleted, and its node reports nothing: it may run for its 60 s.
+        world.pod("doge-1").container_dies(true);
+        world.jobs.clear();
+        world.job_fate = JobFate::Succeeds(Report::default());
+        match &mut world.spec.reconciliation {
+            Some(policy) if policy_stays => policy.deadline = S(1),
+            policy => *policy = None,
+        }
+        world.until_active(S(150));
+        let waited = world.millis - made;
+        assert!((103_000..108_000).contains(&waited), "{waited} ms, policy stays: {policy_stays}");
+    }
+}
