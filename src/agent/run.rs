@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::config::{Refusal, Settings};
@@ -39,9 +39,9 @@ const FORWARDED: [i32; 8] = [
     libc::SIGCONT,
 ];
 
-/// A sweep looks this often whether anything is left, and gives up after so many looks.
+/// A sweep looks this often whether anything is left, and gives up after this long.
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
-const SWEEPS: u32 = 2_000;
+const SWEEP_TIME: Duration = Duration::from_secs(1);
 
 /// Runs the bot until the agent is told to end.
 pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
@@ -375,7 +375,8 @@ impl Shell {
         }
         let messages = self.messages.clone();
         tokio::spawn(async move {
-            for _ in 0..SWEEPS {
+            let begun = Instant::now();
+            while begun.elapsed() < SWEEP_TIME {
                 sleep(SWEEP_PAUSE).await;
                 kill::everything();
                 if !kill::anything_left(guard) {
