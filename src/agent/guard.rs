@@ -29,8 +29,9 @@ struct Page {
 const LONGEST_SLEEP: u64 = 500_000_000;
 /// Between two sweeps, while something is left.
 const SWEEP_PAUSE: u64 = 1_000_000;
-/// After so many sweeps with something left the agent ends, and the kernel takes the container.
-const SWEEPS: u32 = 2_000;
+/// When something is left for so long the agent ends, and the kernel takes the container: within the second that the
+/// deadline lies before the end of the lease.
+const SWEEP_TIME: u64 = 500_000_000;
 
 /// The code with which the agent ends when something survives SIGKILL, and the kernel has to take the container.
 pub(super) const EXIT_SURVIVORS: i32 = 137;
@@ -182,7 +183,8 @@ fn watch(page: &'static Page, place: Place) -> ! {
 }
 
 fn sweep(page: &Page, place: Place) {
-    for _ in 0..SWEEPS {
+    let end = clock::now().first + SWEEP_TIME;
+    while clock::now().first < end {
         kill::everything();
         let spared = if place == Place::Agent { page.guard.load(Ordering::SeqCst) } else { 0 };
         if !kill::anything_left(spared) {

@@ -38,7 +38,7 @@ const LONGEST_REASON: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Sight {
     /// The Lease, or that there is none.
-    Lease(Option<LeaseRecord>),
+    Lease(Option<Box<LeaseRecord>>),
     /// The API server could not be reached; why.
     Lost(String),
 }
@@ -136,7 +136,7 @@ impl LeaseLink {
             let lost = match self.get().await {
                 Ok(lease) => {
                     let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
-                    if sights.send(Sight::Lease(lease.as_ref().map(record_of))).await.is_err() {
+                    if sights.send(Sight::Lease(lease.as_ref().map(record_of).map(Box::new))).await.is_err() {
                         return;
                     }
                     pause = PAUSES.0;
@@ -182,7 +182,7 @@ impl LeaseLink {
                 let sight = match event {
                     WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
                         version = lease.metadata.resource_version.clone().unwrap_or(version);
-                        Some(record_of(&lease))
+                        Some(Box::new(record_of(&lease)))
                     }
                     WatchEvent::Deleted(lease) => {
                         version = lease.metadata.resource_version.clone().unwrap_or(version);

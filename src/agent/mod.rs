@@ -2,6 +2,7 @@
 //!
 //! What is decided is in [`crate::core::agent`]; here it is carried out.
 
+mod carry_out;
 mod clock;
 mod config;
 mod guard;

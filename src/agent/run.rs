@@ -13,15 +13,13 @@ use tracing::{error, info, warn};
 
 use super::config::{Refusal, Settings};
 use super::guard::{EXIT_SURVIVORS, Guards};
-use super::hooks::{self, Hook};
+use super::hooks::Hook;
 use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
 use super::processes::{self, HookStarter, Processes, Reaped};
-use super::unsent::{self, OwnTraffic};
-use super::{clock, kill, log, narrate};
-use crate::core::agent::{
-    Effect, Exit, Input, Leadership, Outcome, Role, State, Write, can_be_kept, deadline, leadership, step, wake_at,
-};
+use super::unsent::OwnTraffic;
+use super::{clock, log, narrate};
+use crate::core::agent::{Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, step, wake_at};
 use crate::core::lease::{LeaseRecord, OnApiServerLoss};
 use crate::core::time::Mono;
 
@@ -38,10 +36,6 @@ const FORWARDED: [i32; 8] = [
     libc::SIGALRM,
     libc::SIGCONT,
 ];
-
-/// A sweep looks this often whether anything is left, and gives up after so many looks.
-const SWEEP_PAUSE: Duration = Duration::from_millis(1);
-const SWEEPS: u32 = 2_000;
 
 /// Runs the bot until the agent is told to end.
 pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
@@ -67,7 +61,7 @@ pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
 }
 
 /// What tasks report to the loop. The numbers tell whether the task is still the one that is waited for.
-enum Message {
+pub(super) enum Message {
     Signal(i32),
     Wrote(u64, Outcome, Option<String>),
     Read(Option<LeaseRecord>),
@@ -76,30 +70,30 @@ enum Message {
     Drained(u64),
 }
 
-struct Shell {
-    settings: Settings,
-    state: State,
-    guards: Guards,
-    processes: Processes,
-    hook_starter: HookStarter,
-    link: LeaseLink,
-    own_traffic: OwnTraffic,
-    board: watch::Sender<Board>,
-    messages: mpsc::Sender<Message>,
-    inbox: mpsc::Receiver<Message>,
-    sights: mpsc::Receiver<Sight>,
-    writing: Option<AbortHandle>,
-    hook: Option<AbortHandle>,
-    draining: Option<AbortHandle>,
+pub(super) struct Shell {
+    pub(super) settings: Settings,
+    pub(super) state: State,
+    pub(super) guards: Guards,
+    pub(super) processes: Processes,
+    pub(super) hook_starter: HookStarter,
+    pub(super) link: LeaseLink,
+    pub(super) own_traffic: OwnTraffic,
+    pub(super) board: watch::Sender<Board>,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) sights: mpsc::Receiver<Sight>,
+    pub(super) writing: Option<AbortHandle>,
+    pub(super) hook: Option<AbortHandle>,
+    pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
-    errands: u64,
-    last_exit: Option<Exit>,
+    pub(super) errands: u64,
+    pub(super) last_exit: Option<Exit>,
     /// Why the process does not run.
-    problem: Option<String>,
-    lost_since: Option<Mono>,
-    writes_fail: bool,
-    fired: u32,
-    ended: bool,
+    pub(super) problem: Option<String>,
+    pub(super) lost_since: Option<Mono>,
+    pub(super) writes_fail: bool,
+    pub(super) fired: u32,
+    pub(super) ended: bool,
 }
 
 impl Shell {
@@ -214,8 +208,8 @@ impl Shell {
                 if self.lost_since.take().is_some() {
                     info!("The API server answers again.");
                 }
-                self.warn_of_terms(record.as_ref());
-                self.feed(Input::Seen(record));
+                self.warn_of_terms(record.as_deref());
+                self.feed(Input::Seen(record.map(|record| *record)));
             }
             Sight::Lost(cause) => {
                 if self.lost_since.is_none() {
@@ -267,150 +261,6 @@ impl Shell {
             }
         }
         self.publish();
-    }
-
-    /// Does as it is told. What is known at once comes back as an input, the rest as a [`Message`].
-    fn carry_out(&mut self, effect: Effect) -> Option<Input> {
-        match effect {
-            Effect::Write(write) => self.write(write),
-            Effect::Read => self.read(),
-            Effect::Start(role) => return Some(self.start(role)),
-            Effect::Promote => self.call(Hook::Promote),
-            Effect::Demote => self.call(Hook::Demote),
-            Effect::Signal => {
-                self.abandon_hook();
-                self.processes.signal_bot(libc::SIGTERM);
-            }
-            Effect::Sweep => return self.sweep(),
-            Effect::Drain => self.drain(),
-            Effect::Guard(deadline) => self.guards.set(deadline),
-            Effect::Exit => self.ended = true,
-        }
-        None
-    }
-
-    fn write(&mut self, write: Write) {
-        if let Some(earlier) = self.writing.take() {
-            earlier.abort();
-        }
-        let (link, messages) = (self.link.clone(), self.messages.clone());
-        let task = tokio::spawn(async move {
-            let (outcome, cause) = link.write(&write).await;
-            let _ = messages.send(Message::Wrote(write.number, outcome, cause)).await;
-        });
-        self.writing = Some(task.abort_handle());
-    }
-
-    fn read(&self) {
-        let (link, messages) = (self.link.clone(), self.messages.clone());
-        tokio::spawn(async move {
-            loop {
-                match link.read().await {
-                    Ok(record) => {
-                        let _ = messages.send(Message::Read(record)).await;
-                        return;
-                    }
-                    Err(_) => sleep(Duration::from_secs(1)).await,
-                }
-            }
-        });
-    }
-
-    fn start(&mut self, role: Leadership) -> Input {
-        let started = match self.guards.ensure_process() {
-            Ok(()) => self.processes.start_bot(role),
-            Err(cause) => Err(format!("the guard process could not be started: {cause}.")),
-        };
-        match started {
-            Ok(pid) => {
-                info!("Started the bot as process {pid}, {}.", role.role.as_str());
-                self.problem = None;
-                Input::Started
-            }
-            Err(sentence) => {
-                warn!("The bot does not run: {sentence}");
-                self.problem = Some(sentence.clone());
-                Input::StartFailed(sentence)
-            }
-        }
-    }
-
-    fn call(&mut self, hook: Hook) {
-        self.abandon_hook();
-        let config = &self.settings.config;
-        let action = match hook {
-            Hook::Promote => config.promote.clone(),
-            Hook::Demote => config.demote.clone(),
-        };
-        let Some(action) = action else { return };
-        let errand = self.next_errand();
-        let (starter, messages, role) = (self.hook_starter.clone(), self.messages.clone(), leadership(&self.state));
-        let task = tokio::spawn(async move {
-            let result = hooks::call(hook, &action, role, &starter).await;
-            let _ = messages.send(Message::Hook(errand, hook, result)).await;
-        });
-        self.hook = Some(task.abort_handle());
-    }
-
-    fn abandon_hook(&mut self) {
-        if let Some(task) = self.hook.take() {
-            task.abort();
-        }
-        self.next_errand();
-    }
-
-    fn next_errand(&mut self) -> u64 {
-        self.errands += 1;
-        self.errands
-    }
-
-    /// Kills everything. The guard process goes with it, which nothing is left for to guard; it is forked anew before
-    /// the next start.
-    fn sweep(&mut self) -> Option<Input> {
-        self.abandon_hook();
-        kill::everything();
-        let guard = self.guards.process();
-        if !kill::anything_left(guard) {
-            return Some(Input::Swept);
-        }
-        let messages = self.messages.clone();
-        tokio::spawn(async move {
-            for _ in 0..SWEEPS {
-                sleep(SWEEP_PAUSE).await;
-                kill::everything();
-                if !kill::anything_left(guard) {
-                    let _ = messages.send(Message::Swept).await;
-                    return;
-                }
-            }
-            error!(
-                "A process survives SIGKILL, as of another user or in an uninterruptible call; the agent ends, so that \
-                 the kernel ends the container."
-            );
-            std::process::exit(EXIT_SURVIVORS);
-        });
-        None
-    }
-
-    fn drain(&mut self) {
-        if let Some(earlier) = self.draining.take() {
-            earlier.abort();
-        }
-        let errand = self.next_errand();
-        let (own, messages) = (self.own_traffic.clone(), self.messages.clone());
-        let lease_end = self.state.hold.as_ref().map_or(Duration::ZERO, |hold| hold.terms.lease_duration);
-        let task = tokio::spawn(async move {
-            unsent::wait(&own, |since, peers| {
-                if since < lease_end {
-                    warn!("Not releasing yet: bytes of the bot are on their way to {peers}.");
-                } else {
-                    warn!("Not releasing: bytes of the bot are still on their way to {peers}. The Lease is left to expire.");
-                }
-            })
-            .await;
-            let _ = messages.send(Message::Drained(errand)).await;
-        });
-        self.draining = Some(task.abort_handle());
     }
 
     /// Reaps everything that has ended.

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -47,6 +49,10 @@ pub struct Pod {
     pub config: Value,
     /// Set to leave a variable out of the environment.
     pub without: Option<&'static str>,
+    /// The user that the container runs as.
+    pub user: u32,
+    /// Set to give the container a terminal.
+    pub terminal: Option<OwnedFd>,
 }
 
 impl Pod {
@@ -62,12 +68,15 @@ impl Pod {
         }
         fs::write(root.join("dev/termination-log"), "").unwrap();
         fs::write(root.join("dev/null"), "").unwrap();
+        for open_to_all in ["tmp", "dev/termination-log"] {
+            fs::set_permissions(root.join(open_to_all), fs::Permissions::from_mode(0o777)).unwrap();
+        }
         fs::write(root.join(".tradingbot-credentials/token"), "secret-token").unwrap();
         fs::write(root.join(".tradingbot-credentials/ca.crt"), &api.ca).unwrap();
         let config = json!({"namespace": "trading", "bot": "doge", "standbyMode": "Warm", "inPlaceRestarts": 0,
             "reconcileRestarts": false, "stopSeconds": 2, "promote": null, "demote": null,
             "apiPort": API_PORT, "probePort": PROBE_PORT});
-        Pod { api, root, config, without: None }
+        Pod { api, root, config, without: None, user: 0, terminal: None }
     }
 
     /// Installs the agent as the init container does, then runs `script` under it.
@@ -92,13 +101,17 @@ impl Pod {
             mount --rbind -o ro /usr "$ROOT/usr"
             mount --bind /dev/null "$ROOT/dev/null"
             mount -t proc proc "$ROOT/proc"
-            exec chroot "$ROOT" "$@""#;
+            exec $SETSID chroot --userspec="$USER_ID:$USER_ID" "$ROOT" "$@""#;
         let log = self.root.join("tmp/container.log");
         let out = fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut starter = Command::new("unshare");
         starter.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh"]).args(words);
         starter.env_clear();
-        starter.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("ROOT", &self.root);
+        starter
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("ROOT", &self.root)
+            .env("USER_ID", self.user.to_string());
+        starter.env("SETSID", if self.terminal.is_some() { "setsid --ctty" } else { "" });
         let variables = [
             ("TRADINGBOT_AGENT_CONFIG", self.config.to_string()),
             ("TRADINGBOT_NAME", "doge".into()),
@@ -115,6 +128,9 @@ impl Pod {
             }
         }
         starter.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        if let Some(terminal) = &self.terminal {
+            starter.stdin(terminal.try_clone().unwrap());
+        }
         let child = starter.spawn().unwrap();
         Container { child, log, root: self.root.clone() }
     }
@@ -211,6 +227,14 @@ impl Container {
     pub fn signal_agent(&self, signal: i32) {
         // SAFETY: no memory is involved.
         assert_eq!(unsafe { libc::kill(self.agent(), signal) }, 0);
+    }
+
+    /// Runs a command in the container as root, as `kubectl exec` may.
+    pub fn exec(&self, words: &[&str]) -> Child {
+        let target = self.agent().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &target, "--pid", "--mount", "--"]).args(words);
+        command.stdin(Stdio::null()).spawn().unwrap()
     }
 
     /// Waits for the container's end.

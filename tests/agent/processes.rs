@@ -299,3 +299,73 @@ fn no_program_of_the_bot_gains_rights() {
         pod.wrote("rights", "NoNewPrivs:\t1").await;
     });
 }
+
+#[test]
+fn nothing_is_released_while_the_kernel_still_sends_for_the_dead_bot() {
+    in_pod(|pod| async move {
+        let exchange = TcpListener::bind("127.0.0.1:7000").await.unwrap();
+        let script = "exec 3<>/dev/tcp/127.0.0.1/7000; exec cat /dev/zero >&3";
+        std::fs::write(pod.root.join("dev/zero"), vec![b'0'; 64 << 20]).unwrap();
+        let container = pod.start_command(&["/bin/bash", "-c", script]);
+        trading(&pod, 1).await;
+        let (mut connection, _) = exchange.accept().await.unwrap();
+        // The exchange does not read, so the bot soon cannot send any more.
+        until(|| runs(&container, "cat").then_some(())).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
+        container.emptied().await;
+        pod.logged("bytes of the bot are on their way to 127.0.0.1:7000").await;
+        assert_ne!(pod.api.record().unwrap().state, AgentState::Released);
+        let mut sink = vec![0; 1 << 20];
+        while connection.read(&mut sink).await.unwrap() > 0 {}
+        let released = pod.lease("released", |lease| lease.state == AgentState::Released).await;
+        assert_eq!(ReleaseReason::parse(&released.reason), Some(ReleaseReason::Revoked));
+    });
+}
+
+#[test]
+fn a_process_of_another_user_that_survives_takes_the_container_with_it() {
+    in_pod(|mut pod| async move {
+        pod.user = 65532;
+        let mut container = pod.start("exec sleep 1000");
+        trading(&pod, 1).await;
+        let mut intruder = container.exec(&["sleep", "2000"]);
+        until(|| (container.processes().iter().filter(|(_, name)| name == "sleep").count() == 2).then_some(()))
+            .await
+            .expect("both run");
+        pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
+        assert_eq!(container.ended().await.code(), Some(137));
+        assert!(!intruder.wait().unwrap().success());
+        assert_ne!(pod.api.record().unwrap().state, AgentState::Released);
+        pod.logged("A process survives SIGKILL").await;
+    });
+}
+
+#[test]
+fn a_bot_with_a_terminal_reads_it_and_gets_its_signals() {
+    in_pod(|mut pod| async move {
+        let (mut master, slave) = terminal();
+        pod.terminal = Some(slave);
+        let script = "trap 'echo interrupted >> /tmp/heard' INT; read line; echo \"line $line\" >> /tmp/heard; \
+            while :; do sleep 0.05; done";
+        let _container = pod.start(script);
+        trading(&pod, 1).await;
+        std::io::Write::write_all(&mut master, b"hello\n").unwrap();
+        pod.wrote("heard", "line hello").await;
+        // Control-C.
+        std::io::Write::write_all(&mut master, &[3]).unwrap();
+        pod.wrote("heard", "interrupted").await;
+        assert_eq!(pod.api.record().unwrap().state, AgentState::Active);
+    });
+}
+
+fn terminal() -> (std::fs::File, std::os::fd::OwnedFd) {
+    use std::os::fd::FromRawFd;
+    let (mut master, mut slave) = (0, 0);
+    let none = std::ptr::null_mut();
+    // SAFETY: both descriptors are valid to write to, and ours from then on.
+    unsafe {
+        assert_eq!(libc::openpty(&raw mut master, &raw mut slave, none, std::ptr::null(), std::ptr::null()), 0);
+        (std::fs::File::from_raw_fd(master), std::os::fd::OwnedFd::from_raw_fd(slave))
+    }
+}

@@ -1,0 +1,68 @@
+//! SIGTERM.
+
+use super::*;
+
+#[test]
+fn sigterm_stops_releases_and_only_then_ends() {
+    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    world.feed(Input::Terminate);
+    world.expect(|effect| *effect == Effect::Demote, "demote hook");
+    world.feed(Input::Demoted);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+    world.feed(Input::Exited(Exit::Code(0)));
+    world.everything_dies();
+    assert!(!world.effects.contains(&Effect::Exit));
+    assert_eq!(world.released(), Some(ReleaseReason::PodStopping));
+    world.expect(|effect| *effect == Effect::Exit, "exit");
+    world.grant(2, Permit::Trade);
+    world.seen();
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Write(_))));
+}
+
+#[test]
+fn sigterm_without_an_api_server_ends_at_the_lease_deadline() {
+    let mut world = World::new(false).active();
+    world.feed(Input::Terminate);
+    world.feed(Input::Exited(Exit::Code(0)));
+    world.everything_dies();
+    world.feed(Input::Drained);
+    for _ in 0..80 {
+        if let Some(number) = world.state.in_flight {
+            world.feed(Input::Wrote(number, Outcome::Unknown));
+        }
+        world.pass(100);
+    }
+    assert!(!world.effects.contains(&Effect::Exit));
+    world.pass(1_000);
+    world.expect(|effect| *effect == Effect::Exit, "exit");
+}
+
+#[test]
+fn a_standby_stops_its_process_and_ends() {
+    let mut world = World::new(false);
+    world.feed(Input::Terminate);
+    world.expect(|effect| *effect == Effect::Exit, "exit");
+
+    let mut world = World::new(true);
+    world.feed(Input::Seen(None));
+    world.expect(is_start, "start");
+    world.feed(Input::Started);
+    world.feed(Input::Terminate);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+    world.feed(Input::Exited(Exit::Code(0)));
+    world.everything_dies();
+    world.expect(|effect| *effect == Effect::Exit, "exit");
+}
+
+#[test]
+fn sigterm_while_the_claim_is_under_way_leaves_nothing_behind() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    world.feed(Input::Terminate);
+    world.store(&claim);
+    world.everything_dies();
+    assert_eq!(world.released(), Some(ReleaseReason::PodStopping));
+    world.expect(|effect| *effect == Effect::Exit, "exit");
+}

@@ -1,0 +1,129 @@
+//! Renewals, their answers, and what the Lease shows meanwhile.
+
+use super::*;
+
+#[test]
+fn an_answer_that_never_comes_does_not_hold_up_the_next_renewal_once_the_watch_has_shown_the_value() {
+    let mut world = World::new(false).active();
+    for _ in 0..10 {
+        world.pass(2_000);
+        let write = world.expect_write();
+        world.store(&write);
+        world.seen();
+        assert_eq!(world.state.in_flight, Some(write.number));
+    }
+    assert_eq!(world.role(), Role::Active);
+}
+
+#[test]
+fn no_value_is_ever_used_twice() {
+    let mut world = World::new(false).active();
+    let mut last = world.state.writes;
+    for _ in 0..5 {
+        world.pass(2_000);
+        let write = world.expect_write();
+        assert!(write.number > last);
+        last = write.number;
+        world.feed(Input::Wrote(write.number, Outcome::Unknown));
+        world.pass(600);
+        let again = world.answer();
+        assert!(again.number > last);
+        last = again.number;
+    }
+}
+
+#[test]
+fn an_answer_without_the_value_is_no_success() {
+    let mut world = World::new(false).active();
+    world.pass(2_000);
+    let write = world.expect_write();
+    world.feed(Input::Wrote(write.number, Outcome::Answered(world.lease.clone())));
+    assert_eq!(world.state.hold.as_ref().unwrap().renewed, Some(Mono::both(START)));
+}
+
+#[test]
+fn a_deadline_counts_from_before_the_request_was_sent() {
+    let mut world = World::new(false).active();
+    world.pass(2_000);
+    let sent = world.now;
+    let write = world.expect_write();
+    world.pass(1_500);
+    let outcome = world.store(&write);
+    world.feed(Input::Wrote(write.number, outcome));
+    assert_eq!(deadline(&world.state), Some(sent.plus(Duration::from_secs(9))));
+}
+
+#[test]
+fn under_continue_the_bot_trades_on_without_renewals_and_without_a_guard() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.lease.terms = Some(terms(OnApiServerLoss::Continue));
+    world.seen();
+    world.answer();
+    world.permit(Permit::Trade);
+    world.expect(is_start, "start");
+    world.feed(Input::Started);
+    for _ in 0..200 {
+        world.pass(500);
+        if let Some(write) = world.state.in_flight {
+            world.feed(Input::Wrote(write, Outcome::Unknown));
+        }
+    }
+    world.effects.retain(|effect| !matches!(effect, Effect::Write(_)));
+    assert_eq!(world.effects, []);
+    assert_eq!(world.role(), Role::Active);
+    world.lease.permit = Some(Permit::Revoke);
+    world.seen();
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+}
+
+#[test]
+fn another_holder_in_a_fresh_read_ends_everything_at_once() {
+    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    world.pass(2_000);
+    let write = world.expect_write();
+    world.lease.holder = Some(PodRef { name: "doge-1".into(), uid: "u1".into() });
+    world.lease.epoch = Some(Epoch(2));
+    let outcome = world.store(&write);
+    world.feed(Input::Wrote(write.number, outcome));
+    world.everything_dies();
+    assert_eq!(world.role(), Role::Standby);
+    world.expect(|effect| *effect == Effect::Read, "read");
+    world.expect_nothing();
+}
+
+#[test]
+fn a_refusal_that_names_us_all_the_same_is_one_failed_attempt() {
+    let mut world = World::new(false).active();
+    world.pass(2_000);
+    let write = world.expect_write();
+    world.feed(Input::Wrote(write.number, Outcome::Refused(Some(world.lease.clone()))));
+    world.expect_nothing();
+    world.pass(500);
+    assert_eq!(world.answer().kind, WriteKind::Renew(AgentState::Active));
+}
+
+#[test]
+fn an_old_event_stops_nobody() {
+    let mut world = World::new(false).active();
+    let mut old = world.lease.clone();
+    old.boot = None;
+    world.feed(Input::Seen(Some(old.clone())));
+    old.epoch = Some(Epoch(0));
+    old.holder = None;
+    world.feed(Input::Seen(Some(old)));
+    world.expect_nothing();
+    assert_eq!(world.role(), Role::Active);
+}
+
+#[test]
+fn a_deleted_lease_ends_the_epoch_by_its_deadlines() {
+    let mut world = World::new(false).active();
+    world.feed(Input::Seen(None));
+    world.pass(2_000);
+    let write = world.expect_write();
+    world.feed(Input::Wrote(write.number, Outcome::Refused(None)));
+    world.expect_nothing();
+    world.pass(4_000);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+}

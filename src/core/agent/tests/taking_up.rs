@@ -1,0 +1,141 @@
+//! Taking a grant up, and clearing one that a dead boot left.
+
+use super::*;
+
+#[test]
+fn a_grant_is_taken_up_at_once_and_trades_only_with_the_permit() {
+    let mut world = World::new(false).claimed();
+    assert_eq!(world.role(), Role::Candidate);
+    world.expect_nothing();
+    world.permit(Permit::Trade);
+    let guard = world.expect(|effect| matches!(effect, Effect::Guard(Some(_))), "guard");
+    assert_eq!(guard, Effect::Guard(Some(Mono::both(START).plus(Duration::from_secs(9)))));
+    let start = world.expect(is_start, "start");
+    assert_eq!(start, Effect::Start(Leadership { role: Role::Active, epoch: Epoch(1), token: FencingToken(1 << 20) }));
+    world.feed(Input::Started);
+    assert_eq!(world.answer().kind, WriteKind::Renew(AgentState::Promoting));
+    assert_eq!(world.answer().kind, WriteKind::Renew(AgentState::Active));
+}
+
+#[test]
+fn the_guards_are_armed_before_the_process_starts() {
+    let mut world = World::new(false).claimed();
+    world.permit(Permit::Trade);
+    assert!(matches!(world.effects[0], Effect::Guard(Some(_))), "{:?}", world.effects);
+}
+
+#[test]
+fn only_the_own_pod_takes_a_grant_up() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Trade);
+    world.lease.holder = Some(PodRef { name: "doge-0".into(), uid: "another".into() });
+    world.seen();
+    world.expect_nothing();
+}
+
+#[test]
+fn a_revoked_or_untenable_grant_is_not_taken_up() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Revoke);
+    world.seen();
+    world.grant(1, Permit::Prepare);
+    world.lease.terms = Some(Terms { renew_deadline: Duration::from_secs(10), ..terms(OnApiServerLoss::Stop) });
+    world.seen();
+    world.lease.terms = None;
+    world.seen();
+    world.expect_nothing();
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_recognised() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let write = world.expect_write();
+    world.store(&write);
+    world.feed(Input::Wrote(write.number, Outcome::Unknown));
+    // The watch shows the value that was sent: as good as an answer.
+    world.seen();
+    assert_eq!(world.state.hold.as_ref().unwrap().renewed, Some(Mono::both(START)));
+}
+
+#[test]
+fn a_second_claim_that_meets_the_first_renews_before_it_may_trade() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let first = world.expect_write();
+    world.feed(Input::Wrote(first.number, Outcome::Unknown));
+    world.pass(600);
+    let second = world.expect_write();
+    world.store(&first);
+    world.lease.permit = Some(Permit::Trade);
+    let outcome = world.store(&second);
+    world.feed(Input::Wrote(second.number, outcome));
+    assert!(!world.effects.iter().any(is_start), "no deadline is known yet");
+    world.answer();
+    world.expect(is_start, "start after the renewal");
+}
+
+#[test]
+fn a_hot_candidate_that_is_passed_over_keeps_its_process() {
+    let mut world = World::new(true).claimed();
+    world.effects.clear();
+    world.lease.epoch = Some(Epoch(2));
+    world.lease.holder = Some(PodRef { name: "doge-1".into(), uid: "u1".into() });
+    world.seen();
+    world.expect_nothing();
+    assert_eq!((world.role(), matches!(world.state.process, Process::Running { .. })), (Role::Standby, true));
+}
+
+#[test]
+fn a_later_boot_releases_for_the_dead_one_and_for_no_other_pod() {
+    for hot in [false, true] {
+        let mut world = World::new(hot);
+        world.grant(4, Permit::Trade);
+        world.lease.boot = Some(boot("dead"));
+        world.seen();
+        assert!(!world.effects.iter().any(is_start), "no process before the release");
+        world.expect(|effect| *effect == Effect::Drain, "wait for unsent bytes");
+        world.feed(Input::Drained);
+        assert_eq!(world.answer().kind, WriteKind::ReleaseFor(boot("dead")));
+        assert_eq!(world.lease.state, AgentState::Restarted);
+        assert_eq!(world.lease.successor, Some(boot("mine")));
+        assert_eq!(world.lease.boot, Some(boot("dead")));
+        assert_eq!(world.effects.iter().any(is_start), hot);
+    }
+    let mut world = World::new(false);
+    world.grant(4, Permit::Trade);
+    world.lease.boot = Some(BootId { pod_uid: "u1".into(), nonce: "x".into() });
+    world.seen();
+    world.expect_nothing();
+}
+
+#[test]
+fn a_new_grant_that_is_seen_during_a_kill_is_taken_up_after_it() {
+    let mut world = World::new(false).active();
+    world.grant(2, Permit::Prepare);
+    world.seen();
+    world.everything_dies();
+    world.expect(|effect| *effect == Effect::Read, "read");
+    world.feed(Input::Read(Some(world.lease.clone())));
+    assert_eq!(world.answer().kind, WriteKind::Claim);
+}
+
+#[test]
+fn an_agent_with_nothing_to_do_sleeps() {
+    let mut world = World::new(false);
+    world.seen();
+    assert_eq!(wake_at(&world.state), None);
+    let mut world = World::new(false).active();
+    // A renewal every two seconds, and never a moment in the past.
+    for _ in 0..10 {
+        let at = wake_at(&world.state).unwrap();
+        assert!(at.first > world.now.first);
+        world.now = at;
+        world.feed(Input::Tick);
+        world.answer();
+        world.expect_nothing();
+    }
+    assert_eq!(world.now, Mono::both(START).plus(Duration::from_secs(20)));
+}
