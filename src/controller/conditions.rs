@@ -81,7 +81,14 @@ fn standby_ready(spec: &Spec, record: &Record, seen: &Observation) -> Verdict {
     }
     let problem = seen.pods.iter().find_map(|p| p.problem.clone());
     let reason = if problem.is_some() { "PodProblem" } else { "NotReady" };
-    let message = problem.unwrap_or_else(|| format!("{ready} of {desired} standbys are ready to take over."));
+    let message = problem.unwrap_or_else(|| {
+        let count = format!("{ready} of {desired} standbys are ready to take over.");
+        // Its agent knows why, for instance that the command does not exist, and says so in the log.
+        match seen.pods.iter().find(|p| !p.ready && !p.terminating && p.container_id.is_some()) {
+            Some(pod) => format!("{count} {0} runs and is not ready. Run: kubectl logs {0}", pod.name),
+            None => count,
+        }
+    });
     Verdict { kind, status: "False", reason, message }
 }
 

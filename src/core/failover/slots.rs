@@ -74,7 +74,9 @@ impl Round<'_> {
         if self.seen.template_error.is_some() {
             return;
         }
-        let settled = self.is_settled();
+        // Where every attempt to trade fails, the new template may be the remedy: it does not wait for success.
+        let failing = self.candidate.is_none() && self.record.current.as_ref().is_some_and(|m| !m.tried.is_empty());
+        let settled = self.is_settled() || self.record.trading.is_none() && failing;
         let outdated = |p: &&&Pod| p.revision != self.spec.revision && !self.is_protected(p);
         let not_ready = usable.iter().filter(outdated).find(|p| !p.ready);
         let waiting = usable.iter().any(|p| !p.ready && !self.is_protected(p))

@@ -43,10 +43,16 @@ fn command_that_does_not_exist_does_not_stop_the_active() {
         let status = bot
             .until("a condition says what is wrong", SOON, |s| {
                 let (status, message) = sentence(s, "StandbyReady");
-                status == "False" && message.contains("/no-such-bot")
+                status == "False" && message.contains("Run: kubectl logs doge-")
             })
             .await;
-        world.note("message", sentence(&status, "StandbyReady").1);
+        let message = sentence(&status, "StandbyReady").1;
+        let pod = message.rsplit(' ').next().expect("the condition names the pod");
+        until("the pod's log says what is wrong", SOON, async || {
+            let log = bot.log(pod).await;
+            log.contains("the command '/no-such-bot' does not exist").then_some(())
+        })
+        .await;
         bot.assert_undisturbed_since(&round).await;
         assert_eq!(bot.status().await.epoch, before.epoch);
     });

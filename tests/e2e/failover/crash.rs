@@ -51,7 +51,7 @@ fn crashed_process_is_restarted_in_place_before_trading_moves() {
         let round = bot.begin_round("first crash").await;
         bot.tell(&active, "crash").await;
         let instance = round.order.instance.clone().expect("orders name their process");
-        let filter = format!("account=doge&since={}&instance_not={instance}", round.marker.seq);
+        let filter = bot.at(&format!("since={}&instance_not={instance}", round.marker.seq));
         let again = bot.exchange.wait("the restarted process trades", SOON, &filter).await;
         assert_eq!(again.token, round.order.token, "a restart in place is no new epoch");
         world.note("s to restart in place", seconds_between(&round.marker, &again));

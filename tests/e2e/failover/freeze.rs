@@ -29,21 +29,21 @@ fn frozen_active_does_not_trade_on_when_it_thaws() {
         let three_leases = Duration::from_secs(12);
         until("three lease times have passed", seconds(30), async || (began.elapsed() >= three_leases).then_some(()))
             .await;
-        let thawed = bot.exchange.mark(serde_json::json!({"text": "thaw", "account": "doge"})).await;
+        let thawed = bot.mark("thaw").await;
         frozen.heal();
-        until("the old active is a standby again, under a new agent", SOON, async || {
+        until("the old active has stopped and is a standby again", SOON, async || {
             let pod = bot.pod(&old.name_any()).await;
             let Some(pod) = pod.filter(|p| p.uid() == old.uid()) else { return Some(()) };
-            let status = pod.status?;
-            let container = status.container_statuses?.into_iter().find(|c| c.name == "bot")?;
-            (container.restart_count > 0 && container.ready).then_some(())
+            let ready = pod.status?.conditions?.into_iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
+            let since = ready.last_transition_time?.0.as_second();
+            (u64::try_from(since).ok()? >= thawed.wall_milliseconds / 1000).then_some(())
         })
         .await;
-        let late = bot.exchange.orders("doge", thawed.seq).await;
+        let late = bot.orders_since(&thawed).await;
         let late: Vec<_> = late.iter().filter(|o| o.token == Some(round.token())).collect();
         world.note("orders that were frozen between check and send", late.len());
         assert!(late.len() <= MAY_GET_THROUGH, "the old active traded on: {late:#?}");
-        let verdict = bot.exchange.audit("doge", false).await;
+        let verdict = bot.exchange.audit(&bot.account, false).await;
         assert!(verdict.violations.len() <= 2 * late.len(), "more than the late order: {:?}", verdict.violations);
         assert_eq!(bot.status().await.epoch, before.epoch + 1, "the thaw caused an epoch");
     });

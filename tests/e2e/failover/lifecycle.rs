@@ -12,13 +12,13 @@ use crate::harness::*;
 #[test]
 fn rolling_update_replaces_standbys_first_and_moves_once() {
     scenario("rolling_update", Turn::Shared, async |world| {
-        let manifest = bot().hot().reconciled().replicas(3);
-        let bot = world.apply(manifest.clone()).await;
+        let bot = world.apply(bot().hot().reconciled().replicas(3)).await;
         let before = bot.until_trading().await;
         let old: Vec<_> = bot.pods().await.iter().filter_map(ResourceExt::uid).collect();
         let round = bot.begin_round("rolling update").await;
-        let template = manifest.env("VERSION", "2").object.pointer("/spec/template").cloned();
-        bot.change(json!({"spec": {"template": template}})).await;
+        let variable = json!({"name": "VERSION", "value": "2"});
+        bot.change_by(json!([{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": variable}]))
+            .await;
         let first = bot.first_order_of_next(&round).await;
         let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!(step.trigger, Trigger::RollingUpdate, "{step:?}");
@@ -59,14 +59,14 @@ fn deleted_bot_stops_gracefully_before_anything_goes() {
         let round = bot.begin_round("delete").await;
         bot.delete().await;
         bot.until_gone().await;
-        let gone = bot.exchange.mark(json!({"text": "gone", "account": "doge"})).await;
+        let gone = bot.mark("gone").await;
         let last = bot.exchange.last_order_of(&round).await;
         assert!(last.seq < gone.seq);
         until("its pods and its Lease are gone", SOON, async || {
             (bot.pods().await.is_empty() && bot.lease().await.is_none()).then_some(())
         })
         .await;
-        let late = bot.exchange.orders("doge", gone.seq).await;
+        let late = bot.orders_since(&gone).await;
         assert!(late.is_empty(), "a deleted bot trades: {late:?}");
     });
 }
@@ -81,7 +81,7 @@ fn bot_made_again_at_once_never_meets_its_predecessor() {
         bot.delete().await;
         let object = manifest.env("EXCHANGE_URL", &bot.exchange.address).object;
         until("the name is free, and taken again at once", SOON, async || bot.create(&object).await.ok()).await;
-        bot.exchange.mark(json!({"text": "made again", "account": "doge", "recreated": true})).await;
+        bot.exchange.mark(json!({"text": "made again", "account": bot.account, "recreated": true})).await;
         let first = bot.first_order_of_next(&round).await;
         assert!(first.token > Some(round.token()), "tokens grow over a deletion");
         assert_eq!(bot.until_trading().await.epoch, 1);
@@ -103,10 +103,10 @@ fn deleted_namespace_stops_the_active_first() {
             namespaces.get_opt(&elsewhere.namespace).await.ok()?.is_none().then_some(())
         })
         .await;
-        let gone = bot.exchange.mark(json!({"text": "gone", "account": "doge"})).await;
+        let gone = bot.mark("gone").await;
         assert!(bot.exchange.last_order_of(&round).await.seq < gone.seq);
-        assert!(bot.exchange.try_wait(seconds(2), &format!("account=doge&since={}", gone.seq)).await.is_none());
-        bot.exchange.assert_clean("doge", false, &[]).await;
+        assert!(bot.exchange.try_wait(seconds(2), &bot.at(&format!("since={}", gone.seq))).await.is_none());
+        bot.exchange.assert_clean(&bot.account, false, &[]).await;
     });
 }
 

@@ -18,7 +18,7 @@ fn in_manual_mode_trading_moves_when_a_person_asks() {
         let available = blocked.conditions.iter().find(|c| c.type_ == "Available").expect("a condition");
         assert_eq!((available.status.as_str(), available.reason.as_str()), ("False", "ManualFailover"));
         assert!(available.message.contains("kubectl tradingbot failover"), "{}", available.message);
-        let filter = format!("account=doge&since={}&token_above={}", round.marker.seq, round.token());
+        let filter = bot.at(&format!("since={}&token_above={}", round.marker.seq, round.token()));
         let moved = bot.exchange.try_wait(seconds(3), &filter).await;
         assert!(moved.is_none(), "trading moved without a person: {moved:?}");
 
@@ -38,6 +38,7 @@ fn used_up_rate_limit_asks_people() {
         let round = bot.begin_round("first crash").await;
         bot.tell(&before.active.expect("one trades").pod, "crash").await;
         bot.first_order_of_next(&round).await;
+        bot.until_moved_beyond(before.epoch).await;
         let after = bot.until_trading().await;
 
         let round = bot.begin_round("second crash").await;

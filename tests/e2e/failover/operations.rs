@@ -96,8 +96,8 @@ fn suspended_bot_does_not_trade_until_it_is_resumed() {
         assert!(suspended.trading.is_none(), "the ledger still names somebody");
         let available = suspended.conditions.iter().find(|c| c.type_ == "Available").expect("a condition");
         assert_eq!((available.status.as_str(), available.reason.as_str()), ("False", "Suspended"));
-        let quiet = bot.exchange.mark(serde_json::json!({"text": "suspended", "account": "doge"})).await;
-        let still = bot.exchange.try_wait(seconds(3), &format!("account=doge&since={}", quiet.seq)).await;
+        let quiet = bot.mark("suspended").await;
+        let still = bot.exchange.try_wait(seconds(3), &bot.at(&format!("since={}", quiet.seq))).await;
         assert!(still.is_none(), "somebody trades while the bot is suspended: {still:?}");
 
         bot.change(serde_json::json!({"spec": {"suspend": false}})).await;

@@ -25,7 +25,7 @@ async fn assert_blocked(bot: &Bot, why: Block, words: &str) -> TradingBotStatus 
     assert_eq!(reconciled.status, "False");
     let message = &reconciled.message;
     assert!(message.contains(words), "the condition does not say '{words}': {message}");
-    assert!(bot.exchange.orders(&bot.name, 0).await.is_empty(), "somebody traded without a reconciliation");
+    assert!(bot.exchange.orders(&bot.account, 0).await.is_empty(), "somebody traded without a reconciliation");
     status
 }
 

@@ -28,7 +28,7 @@ fn first_start_reconciles_then_one_trades() {
             assert_eq!(found.status, wanted, "{kind}: {}", found.message);
             assert!(found.message.ends_with('.'), "{kind} says no sentence: {}", found.message);
         }
-        let order = bot.exchange.last("account=doge").await.expect("an order");
+        let order = bot.exchange.last(&bot.at("")).await.expect("an order");
         assert_eq!((order.token, order.epoch), (Some(ledger.token), Some(1)));
         roles_and_children_are_there(world, &bot, &active.pod).await;
     });

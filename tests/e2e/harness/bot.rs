@@ -26,6 +26,8 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub struct Bot {
     pub name: String,
     pub namespace: String,
+    /// Its account at the exchange.
+    pub account: String,
     pub reconciled: bool,
     pub exchange: Exchange,
     cluster: Cluster,
@@ -36,6 +38,7 @@ impl Bot {
         Bot {
             name: manifest.name.clone(),
             namespace: namespace.to_owned(),
+            account: manifest.name.clone(),
             reconciled: manifest.reconciled,
             exchange,
             cluster: cluster.clone(),
@@ -114,7 +117,7 @@ impl Bot {
 
     /// Waits until orders are accepted and the status says who trades and that all standbys are ready.
     pub async fn until_trading(&self) -> TradingBotStatus {
-        self.exchange.wait("the bot trades", SOON, &format!("account={}", self.name)).await;
+        self.exchange.wait("the bot trades", SOON, &self.at("")).await;
         self.until("one trades and all standbys are ready", SOON, |s| {
             s.phase == Phase::Active
                 && s.active.as_ref().is_some_and(|a| a.since_time.is_some())
@@ -150,6 +153,12 @@ impl Bot {
     pub async fn pod(&self, name: &str) -> Option<Pod> {
         let api: Api<Pod> = self.api();
         until("the pod can be read", seconds(20), async || api.get_opt(name).await.ok()).await
+    }
+
+    /// The log of a pod's supervised container: the agent's lines and the bot's.
+    pub async fn log(&self, pod: &str) -> String {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/log?container=bot", self.namespace);
+        self.cluster.get(&path).await.unwrap_or_default()
     }
 
     /// All pods of the bot itself.
@@ -188,21 +197,36 @@ impl Bot {
 
     /// Marks the moment of a fault of the active.
     pub async fn begin_round(&self, text: &str) -> Round {
-        self.exchange.begin_round(&self.name, text).await
+        self.exchange.begin_round(&self.account, text).await
+    }
+
+    /// A line in the exchange's log about this bot.
+    pub async fn mark(&self, text: &str) -> Entry {
+        self.exchange.mark(json!({"text": text, "account": self.account})).await
+    }
+
+    /// A filter of the exchange's log for this bot.
+    pub fn at(&self, filter: &str) -> String {
+        format!("account={}&{filter}", self.account)
+    }
+
+    /// Its accepted orders after an entry.
+    pub async fn orders_since(&self, entry: &Entry) -> Vec<Entry> {
+        self.exchange.orders(&self.account, entry.seq).await
     }
 
     /// Nobody has traded between this entry and now but under its token, and somebody does trade now.
     pub async fn assert_undisturbed_since(&self, round: &Round) {
-        let filter = format!("account={}&since={}", self.name, round.marker.seq);
+        let filter = self.at(&format!("since={}", round.marker.seq));
         self.exchange.wait("the active goes on trading", seconds(5), &filter).await;
-        let orders = self.exchange.orders(&self.name, round.marker.seq).await;
+        let orders = self.orders_since(&round.marker).await;
         let other = orders.iter().find(|o| o.token != round.order.token || o.instance != round.order.instance);
         assert!(other.is_none(), "the active was not left alone: {other:?}");
     }
 
     /// The longest pause between accepted orders after an entry, in seconds.
     pub async fn longest_pause_since(&self, round: &Round) -> f64 {
-        let orders = self.exchange.orders(&self.name, round.marker.seq.saturating_sub(1)).await;
+        let orders = self.exchange.orders(&self.account, round.marker.seq.saturating_sub(1)).await;
         let mut last = &round.order;
         let mut longest: f64 = 0.0;
         for order in &orders {

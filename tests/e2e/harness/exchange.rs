@@ -111,11 +111,6 @@ impl Exchange {
         .await
     }
 
-    /// Makes the exchange misbehave, or behave again.
-    pub async fn mode(&self, setting: Value) {
-        self.cluster.post(&format!("{}/control/mode", self.base), &setting).await.expect("the mode is set");
-    }
-
     /// The auditor's verdict on one account.
     pub async fn audit(&self, account: &str, reconciled: bool) -> Verdict {
         let text = self.asked("audit", &format!("account={account}&reconciled={reconciled}")).await;

@@ -84,13 +84,6 @@ impl BotManifest {
             .with("/spec/leadership/renewDeadlineSeconds", json!(deadline))
     }
 
-    /// Further arguments of the paper bot.
-    pub fn bot_args(mut self, more: &[&str]) -> Self {
-        let args = self.object.pointer_mut("/spec/template/spec/containers/0/args").expect("it has args");
-        args.as_array_mut().expect("a list").extend(more.iter().map(|arg| json!(arg)));
-        self
-    }
-
     /// A variable in the environment of bot and reconciliation.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         let container = self.object.pointer_mut("/spec/template/spec/containers/0").expect("a container");

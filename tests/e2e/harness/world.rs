@@ -135,7 +135,7 @@ impl World {
     pub async fn judge(&self) {
         let bots = self.bots.lock().expect("no test panics while it holds this").clone();
         for (bot, judged_elsewhere) in bots {
-            bot.exchange.assert_clean(&bot.name, bot.reconciled, &judged_elsewhere).await;
+            bot.exchange.assert_clean(&bot.account, bot.reconciled, &judged_elsewhere).await;
         }
     }
 
