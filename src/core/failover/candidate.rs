@@ -81,7 +81,9 @@ impl Round<'_> {
     fn candidate_is_fit(&mut self, lease: &LeaseRecord, holder: &PodRef) -> bool {
         let Some(pod) = self.pod(&holder.uid) else { return false };
         let dead = lease.boot.as_ref().is_some_and(|boot| pod.terminated_boots.contains(boot));
-        if dead || pod.terminating || pod.finished || pod.node_lost || lease.terms.is_none() {
+        let back = self.record.current.as_ref().is_some_and(|current| self.is_back(current, pod));
+        let gone = pod.terminating || pod.finished || pod.node_lost && !back;
+        if dead || gone || lease.terms.is_none() {
             return false;
         }
         let duration = lease.terms.map_or(self.spec.terms.lease_duration, |t| t.lease_duration);

@@ -181,7 +181,11 @@ impl Round<'_> {
 
     /// Whether the epoch can go on with a new number on the pod that gave it back.
     fn may_return(&mut self, current: &Move) -> bool {
-        let here = current.from.as_ref().and_then(|from| self.pod(&from.uid)).is_some_and(|pod| self.is_eligible(pod));
+        let here = current
+            .from
+            .as_ref()
+            .and_then(|from| self.pod(&from.uid))
+            .is_some_and(|pod| self.is_eligible(pod) || self.is_back(current, pod));
         current.returns_to_same_pod() && (here || self.waits_for_return(current))
     }
 
@@ -189,9 +193,13 @@ impl Round<'_> {
     /// again: the kubelet's reports are late after an outage.
     fn waits_for_return(&mut self, current: &Move) -> bool {
         let Some(from) = current.from.as_ref().filter(|_| current.returns_to_same_pod()) else { return false };
-        let coming = self
-            .pod(&from.uid)
-            .is_some_and(|pod| !pod.terminating && !pod.finished && !self.is_lost(pod) && !self.is_eligible(pod));
+        let coming = self.pod(&from.uid).is_some_and(|pod| {
+            !pod.terminating
+                && !pod.finished
+                && !self.is_lost(pod)
+                && !self.is_eligible(pod)
+                && !self.is_back(current, pod)
+        });
         coming && !current.tried.contains(&from.uid) && !self.overdue(Step::Return(self.record.epoch), RETURN_TIME)
     }
 
@@ -266,6 +274,15 @@ impl Round<'_> {
         self.is_usable(pod) && pod.ready
     }
 
+    /// The pod of an agent that gave its epoch back when the API server answered again: it lives, whatever kubelet and
+    /// node say, which both report the outage for up to a minute longer. If it does not take the grant up after all,
+    /// it counts as tried.
+    pub(super) fn is_back(&self, current: &Move, pod: &Pod) -> bool {
+        let spoke = current.reason == Reason::RenewDeadline && current.evidence == Some(Evidence::Released);
+        let here = current.from.as_ref().is_some_and(|from| from.uid == pod.uid) && !pod.terminating && !pod.finished;
+        spoke && here && !current.tried.contains(&pod.uid)
+    }
+
     fn choose(&self, current: &Move) -> Option<PodRef> {
         let from = current.from.as_ref().map(|p| p.uid.as_str());
         let planned_away = matches!(
@@ -277,7 +294,7 @@ impl Round<'_> {
         self.seen
             .pods
             .iter()
-            .filter(|pod| self.is_eligible(pod))
+            .filter(|pod| self.is_eligible(pod) || self.is_back(current, pod))
             .filter(|pod| !bound_to_from || from == Some(&pod.uid))
             .min_by_key(|pod| {
                 let is_from = from == Some(pod.uid.as_str());

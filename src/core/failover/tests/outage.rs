@@ -43,6 +43,29 @@ fn an_outage_moves_nothing_although_the_pod_is_reported_ready_late() {
     assert_eq!(world.trader(), Some(active));
 }
 
+/// The agent has spoken: a kubelet and a node controller that report the outage for a minute longer delay nothing.
+#[test]
+fn an_outage_ends_at_once_although_kubelet_and_node_are_reported_lost() {
+    let mut world = World::trading(spec());
+    let active = world.record.trading.as_ref().unwrap().pod.name.clone();
+    world.api_up = false;
+    world.run(S(60));
+    world.api_up = true;
+    world.run_until("the agent gives its epoch back", S(5), |w| w.lease.as_ref().is_some_and(|l| l.holder.is_none()));
+    let now = world.now();
+    let mut seen = world.observe();
+    for pod in &mut seen.pods {
+        (pod.ready, pod.node_lost) = (false, true);
+    }
+    let memory = world.memory.clone();
+    let decision = decide(&world.spec, &world.record, &memory, &seen, now);
+    let granted = decision.actions.iter().find_map(|action| match action {
+        Action::PutLease { lease, purpose: LeaseWrite::Grant } => lease.holder.clone(),
+        _ => None,
+    });
+    assert_eq!(granted.map(|pod| pod.name), Some(active), "{}", decision.record.message);
+}
+
 #[test]
 fn a_pod_that_is_not_ready_again_is_not_waited_for_without_end() {
     let mut world = World::trading(spec());

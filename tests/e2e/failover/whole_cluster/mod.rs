@@ -1,6 +1,6 @@
 //! Scenarios that run alone, because they disturb nodes, the API server or the operator, or count what it does.
 
-mod api_server;
+mod idle;
 mod nodes;
 mod operator;
-mod steady;
+mod outage;
