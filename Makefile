@@ -4,8 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover
 
-# Test programs that need no cluster: every folder of tests/ with a main.rs but these.
-WITHOUT_CLUSTER := $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+# Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
+WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
+  $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

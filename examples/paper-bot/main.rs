@@ -6,9 +6,14 @@
 #[path = "../common/args.rs"]
 mod args;
 mod control;
+#[cfg(test)]
+#[path = "../paper-exchange/exchange/mod.rs"]
+mod exchange;
 #[path = "../common/http.rs"]
 mod http;
 mod options;
+#[cfg(test)]
+mod process_tests;
 mod role;
 #[cfg(test)]
 mod tests;
@@ -26,31 +31,35 @@ use tokio::sync::watch;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut args = Args::from_env();
+    ExitCode::from(program(Args::from_env()).await)
+}
+
+/// Everything, up to the exit code.
+async fn program(mut args: Args) -> u8 {
     match args.subcommand().as_deref() {
         None => {}
         // Hooks that succeed, and one that never returns.
-        Some("promote" | "demote") => return ExitCode::SUCCESS,
+        Some("promote" | "demote") => return 0,
         Some("hang") => loop {
             tokio::time::sleep(Duration::from_secs(3600)).await;
         },
         Some(other) => {
             eprintln!("'{other}' is not a command\n{USAGE}");
-            return ExitCode::from(2);
+            return 2;
         }
     }
     let options = match Options::read(args, |name| std::env::var(name).ok()) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("{error}\n{USAGE}");
-            return ExitCode::from(2);
+            return 2;
         }
     };
     match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -59,6 +68,8 @@ async fn run(options: Options) -> Result<(), String> {
     if options.crash_at_start {
         return Err("told to crash at the start".to_owned());
     }
+    let Options { name, instance, exchange, .. } = &options;
+    eprintln!("process {} is instance {instance} of {name} at {exchange}", std::process::id());
     let controls = Controls::default();
     if options.ignore_sigterm {
         controls.ignore_sigterm();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
@@ -38,7 +38,11 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
         }
         tokio::select! {
             _ = tick.tick() => {}
-            _ = role.changed() => continue,
+            _ = role.changed() => {
+                // Under a new token it trades at once.
+                tick.reset_immediately();
+                continue;
+            }
             () = controls.daemon_wanted() => {
                 daemonise(options, &now).map_err(|error| format!("no daemon can be started: {error}"))?;
                 controls.daemon_trades();
@@ -86,12 +90,14 @@ impl<'a> Desk<'a> {
         });
         let bytes = self.http.encode("POST", "/v1/orders", &[], &order.to_string());
         self.placed += 1;
-        let Some(answer) = self.http.exchange_if(&bytes, &allowed).await? else { return Ok(()) };
+        let answer = self.http.exchange_if(&bytes, &allowed).await;
+        if rests && !matches!(answer, Ok(None)) {
+            // What was not answered may have been accepted, and has to be cancelled one day.
+            self.open.push_back(id);
+        }
+        let Some(answer) = answer? else { return Ok(()) };
         if !answer.is_success() {
             return Err(io::Error::other(format!("{} {}", answer.status, answer.body.trim())));
-        }
-        if rests {
-            self.open.push_back(id);
         }
         if self.open.len() > KEPT_OPEN
             && let Some(oldest) = self.open.pop_front()
@@ -118,10 +124,11 @@ impl<'a> Desk<'a> {
 /// Leaves a grandchild in a session of its own that trades on under this role, whatever becomes of us: the worst that a
 /// bot can do to whoever wants to stop it. It is another instance, so we stop when it starts.
 fn daemonise(options: &Options, role: &Role) -> io::Result<()> {
-    let mut child = Command::new("/proc/self/exe");
+    let rate = options.orders_per_second.to_string();
+    let args =
+        ["--exchange", &options.exchange, "--control-port", "0", "--ignore-sigterm", "--orders-per-second", &rate];
+    let mut child = myself(&args);
     child
-        .args(["--exchange", &options.exchange, "--control-port", "0", "--ignore-sigterm"])
-        .args(["--orders-per-second", &options.orders_per_second.to_string()])
         .env("TRADINGBOT_ROLE", "active")
         .env("TRADINGBOT_EPOCH", role.epoch.unwrap_or_default().to_string())
         .env("TRADINGBOT_FENCING_TOKEN", role.token.unwrap_or_default().to_string())
@@ -143,3 +150,14 @@ fn daemonise(options: &Options, role: &Role) -> io::Result<()> {
     }
     child.spawn()?.wait().map(|_| ())
 }
+
+/// This program again.
+#[cfg(not(test))]
+fn myself(args: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.args(args);
+    command
+}
+
+#[cfg(test)]
+use super::process_tests::myself;

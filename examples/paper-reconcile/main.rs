@@ -3,9 +3,14 @@
 
 #[path = "../common/args.rs"]
 mod args;
+#[cfg(test)]
+#[path = "../paper-exchange/exchange/mod.rs"]
+mod exchange;
 #[path = "../common/http.rs"]
 mod http;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -82,6 +87,11 @@ async fn main() -> ExitCode {
 /// The report as it is to be written.
 async fn run(options: &Options) -> Result<String, String> {
     let mut exchange = Exchange { http: Http::new(&options.exchange, Duration::from_secs(5))?, options };
+    // Kubernetes may start a Job's pod twice. By the second time the bot may trade already: its orders must stay, and
+    // one cause is counted once.
+    if exchange.has_succeeded().await? {
+        return serde_json::to_string(&Report::default()).map_err(|error| error.to_string());
+    }
     exchange.tell("Started").await?;
     if options.hang {
         std::future::pending::<()>().await;
@@ -110,7 +120,12 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn call(&mut self, method: &str, path: &str, body: &str) -> Result<Value, String> {
         let failed = |error| format!("{method} {path} at {}: {error}", self.options.exchange);
-        let answer = self.http.request(method, path, body).await.map_err(failed)?;
+        // So that the exchange's log says under which token a cancellation came.
+        let token = self.options.token.map(|token| token.to_string()).unwrap_or_default();
+        let bytes = self.http.encode(method, path, &[("x-fencing-token", &token)], body);
+        let Some(answer) = self.http.exchange_if(&bytes, || true).await.map_err(failed)? else {
+            return Err(failed(std::io::ErrorKind::NotConnected.into()));
+        };
         if !answer.is_success() {
             return Err(format!("{method} {path}: {} {}", answer.status, answer.body.trim()));
         }
@@ -121,6 +136,15 @@ impl Exchange<'_> {
         let Options { name, epoch, token, .. } = self.options;
         let body = json!({"state": state, "account": name, "epoch": epoch, "fencingToken": token});
         self.call("POST", "/v1/reconciliations", &body.to_string()).await.map(|_| ())
+    }
+
+    /// Whether this token's reconciliation is done already, as the exchange knows it.
+    async fn has_succeeded(&mut self) -> Result<bool, String> {
+        let Some(token) = self.options.token else { return Ok(false) };
+        let path = format!("/v1/reconciliations?account={}&token={token}", self.options.name);
+        let known = self.call("GET", &path, "").await?;
+        let mut reports = known["reconciliations"].as_array().into_iter().flatten();
+        Ok(reports.any(|report| report["state"] == "Succeeded"))
     }
 
     /// Only what is this bot's, by the beginning of its order ids: people may have orders of their own on the account.

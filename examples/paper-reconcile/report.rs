@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// What was found and done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub open_orders_found: u64,

@@ -21,7 +21,7 @@ use crate::api::lease::read as record_of;
 use crate::api::names::lease as key;
 use crate::core::agent::{Outcome, Write, WriteKind};
 use crate::core::ids::{BootId, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, ReleaseReason};
+use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason};
 
 /// For one read or write. A request that was given up closes its connection, so that the next one makes a new one.
 const CALL: Duration = Duration::from_secs(2);
@@ -239,6 +239,7 @@ fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
     ];
     let state = match &write.kind {
         WriteKind::Claim => {
+            operations.insert(0, test(&note(key::PERMIT), Permit::Prepare.as_str().to_owned()));
             operations.push(set(&note(key::BOOT), boot.to_string()));
             AgentState::Claimed
         }
@@ -302,6 +303,11 @@ mod tests {
             assert!(has(&made, "add", "/metadata/annotations/tradingbot.io~1renew", "u0/n/7"));
             assert!(has(&made, "add", "/spec/renewTime", "1970-01-01T00:00:00.000000Z"));
         }
+    }
+
+    #[test]
+    fn a_claim_is_stored_only_while_nobody_may_trade() {
+        assert!(has(&made(WriteKind::Claim), "test", "/metadata/annotations/tradingbot.io~1permit", "Prepare"));
     }
 
     #[test]

@@ -171,3 +171,36 @@ async fn stream(State(shared): State<Shared>) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(events)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::{Epoch, FencingToken};
+
+    fn board(role: Role, silent: Duration) -> Board {
+        Board {
+            leadership: Leadership { role, epoch: Epoch(1), token: FencingToken(1) },
+            validity: Validity::Until(clock::now().plus(Duration::from_secs(9))),
+            unready: None,
+            lost_since: Some(clock::now().minus(silent)),
+        }
+    }
+
+    #[test]
+    fn only_a_standby_and_only_after_a_while_is_not_ready_because_the_api_server_is_away() {
+        assert_eq!(board(Role::Standby, Duration::from_secs(14)).unready_now(), None);
+        let why = board(Role::Standby, Duration::from_secs(16)).unready_now();
+        assert_eq!(why.as_deref(), Some("The API server was not reached for 16 s."));
+        assert_eq!(board(Role::Active, Duration::from_secs(600)).unready_now(), None);
+    }
+
+    #[test]
+    fn validity_runs_out_and_never_below_zero() {
+        let mut board = board(Role::Active, Duration::ZERO);
+        assert!((8_000..=9_000).contains(&board.validity_milliseconds()));
+        board.validity = Validity::Until(clock::now().minus(Duration::from_secs(1)));
+        assert_eq!(board.validity_milliseconds(), 0);
+        board.validity = Validity::AtLeast(Duration::from_secs(10));
+        assert_eq!(board.validity_milliseconds(), 10_000);
+    }
+}

@@ -3,5 +3,6 @@
 mod bot;
 mod children;
 mod cluster;
+mod examples;
 mod operation;
 mod status;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use decisions::core::agent::{Effect, Exit, Input, Outcome, Process, Role, Setup, State, Write, WriteKind, step};
 use decisions::core::ids::BootId;
-use decisions::core::lease::{AgentState, LeaseRecord};
+use decisions::core::lease::{AgentState, LeaseRecord, Permit};
 
 use crate::world::*;
 
@@ -129,7 +129,7 @@ fn patch(world: &mut World, i: usize, request: &Request) -> bool {
 /// does not come back, nor does a boot.
 pub fn can_be_stored(lease: &LeaseRecord, i: usize, request: &Request) -> bool {
     let pinned = match &request.write.kind {
-        WriteKind::Claim => lease.boot.is_none(),
+        WriteKind::Claim => lease.boot.is_none() && lease.permit == Some(Permit::Prepare),
         WriteKind::Renew(_) | WriteKind::Release(_) => lease.boot.as_ref() == Some(&boot(i, request.sender)),
         WriteKind::ReleaseFor(earlier) => lease.boot.as_ref() == Some(earlier),
     };

@@ -69,11 +69,7 @@ pub fn decides(world: &mut World, i: usize) -> bool {
     let mut writes = Vec::new();
     for action in &decision.actions {
         match action {
-            Action::WriteStatus => {
-                if changed {
-                    writes.push(status.clone());
-                }
-            }
+            Action::WriteStatus if changed => writes.push(status.clone()),
             Action::CreateLease { lease, purpose } | Action::PutLease { lease, purpose } => {
                 let create = matches!(action, Action::CreateLease { .. });
                 writes.push(Pending::Lease { lease: Shared::new(lease.clone()), purpose: *purpose, create });

@@ -141,7 +141,8 @@ impl Machine<'_> {
             return;
         }
         let stage = match record.boot {
-            None if permit != Permit::Revoke && can_be_kept(&terms) => Stage::Claiming,
+            // The permit to trade is given to a known boot alone: without one, somebody else wrote this Lease.
+            None if permit == Permit::Prepare && can_be_kept(&terms) => Stage::Claiming,
             Some(boot) if boot.pod_uid == self.setup.pod.uid && boot != self.setup.boot => Stage::Clearing(boot),
             _ => return,
         };

@@ -91,7 +91,7 @@ impl Hold {
 
     fn wants_to_write(&self, process: &Process) -> bool {
         match self.stage {
-            Stage::Claiming => self.permit != Permit::Revoke,
+            Stage::Claiming => self.permit == Permit::Prepare,
             Stage::Claimed | Stage::Promoting | Stage::Active => true,
             Stage::Stopping(_) => process.may_be_stopped() || *process == Process::Drained,
             Stage::Clearing(_) => *process == Process::Drained,
@@ -179,7 +179,7 @@ impl Machine<'_> {
     fn heed_permit(&mut self) {
         let Some(hold) = &mut self.s.hold else { return };
         match (&hold.stage, hold.permit) {
-            (Stage::Claiming, Permit::Revoke) if self.s.in_flight.is_none() => self.forget(),
+            (Stage::Claiming, Permit::Trade | Permit::Revoke) if self.s.in_flight.is_none() => self.forget(),
             (Stage::Claimed | Stage::Promoting | Stage::Active, Permit::Revoke) => self.begin_stop(Why::Revoked),
             (Stage::Stopping(_), Permit::Revoke) if hold.revoke == Revoke::Now && self.s.process.may_be_stopped() => {
                 self.sweep(Next::Drain);
@@ -206,7 +206,7 @@ impl Machine<'_> {
         let told = hold.told;
         let state = hold.state_to_tell();
         let kind = match &hold.stage {
-            Stage::Claiming if due && hold.permit != Permit::Revoke => WriteKind::Claim,
+            Stage::Claiming if due && hold.permit == Permit::Prepare => WriteKind::Claim,
             Stage::Claimed | Stage::Promoting | Stage::Active
                 if due || (self.s.in_flight.is_none() && state != told) =>
             {

@@ -123,6 +123,7 @@ impl World {
         if self.lease.holder.as_ref() != Some(&self.setup.pod)
             || self.lease.epoch != Some(write.epoch)
             || self.lease.boot != wanted
+            || (write.kind == WriteKind::Claim && self.lease.permit != Some(Permit::Prepare))
         {
             return Outcome::Refused(Some(self.lease.clone()));
         }

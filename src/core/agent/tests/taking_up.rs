@@ -47,6 +47,24 @@ fn a_revoked_or_untenable_grant_is_not_taken_up() {
 }
 
 #[test]
+fn a_permit_to_trade_that_names_no_boot_was_written_by_a_stranger_and_is_not_taken_up() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Trade);
+    world.seen();
+    world.expect_nothing();
+    // Nor one that turns up while the claim is not known to be stored.
+    world.grant(2, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    world.lease.permit = Some(Permit::Trade);
+    world.feed(Input::Wrote(claim.number, Outcome::Unknown));
+    world.seen();
+    world.pass(2_000);
+    assert!(!world.effects.iter().any(is_start));
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Write(_))));
+}
+
+#[test]
 fn a_claim_whose_answer_was_lost_is_recognised() {
     let mut world = World::new(false);
     world.grant(1, Permit::Prepare);

@@ -4,6 +4,7 @@ mod agent;
 mod candidates;
 mod crashes;
 mod evidence;
+mod invariants;
 mod outage;
 mod planned;
 mod policy;

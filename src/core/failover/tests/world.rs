@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::agent::SimPod;
 use crate::core::failover::*;
 use crate::core::ids::Epoch;
-use crate::core::lease::{LeaseRecord, OnApiServerLoss, Permit, Terms};
+use crate::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
 use crate::core::report::Report;
 use crate::core::silence::{Link, Sighting};
 use crate::core::time::{Mono, Wall};
@@ -63,7 +63,7 @@ pub struct World {
     acted_on: Option<Sighting>,
     versions: u64,
     uids: u64,
-    last_traded: Epoch,
+    pub last_traded: Epoch,
     seen_world: Option<(Spec, Observation)>,
 }
 
@@ -424,71 +424,6 @@ impl World {
 
     pub fn last_move(&self) -> &Move {
         self.record.history.first().expect("somebody came to trade")
-    }
-
-    /// Nobody beside another, and never in an epoch older than one that was traded in.
-    fn check(&mut self) {
-        let trading: Vec<_> = self.pods.iter().filter_map(|p| p.trading).collect();
-        assert!(trading.len() <= 1, "two trade at once: {trading:?}");
-        if let Some(epoch) = trading.first() {
-            assert!(*epoch >= self.last_traded, "epoch {epoch} trades after {}", self.last_traded);
-            self.last_traded = *epoch;
-            assert_eq!(self.record.trading.as_ref().map(|l| l.epoch), Some(*epoch), "trading without the ledger");
-        }
-        if let Some(lease) = &self.lease
-            && lease.effective_permit() == Permit::Trade
-            && lease.holder.is_some()
-            && self.pods.iter().any(|p| lease.boot.as_ref() == Some(&p.boot))
-        {
-            let epoch = lease.epoch.filter(|e| e.is_plausible());
-            assert!(self.record.epoch >= epoch.unwrap_or_default(), "a permit that was not written ahead");
-        }
-    }
-
-    fn check_decision(&self, seen: &Observation, decision: &Decision) {
-        let (before, after) = (&self.record, &decision.record);
-        assert!(after.epoch >= before.epoch && after.token >= before.token && after.fenced >= before.fenced);
-        assert_eq!(after != before, decision.actions.contains(&Action::WriteStatus), "the status is written on change");
-        let position = |wanted: &dyn Fn(&Action) -> bool| decision.actions.iter().position(wanted);
-        assert!(position(&|a| *a == Action::WriteStatus).is_none_or(|at| at == 0), "the status comes first");
-        let lease_writes: Vec<_> = decision
-            .actions
-            .iter()
-            .filter_map(|a| match a {
-                Action::PutLease { lease, purpose } | Action::CreateLease { lease, purpose } => Some((lease, *purpose)),
-                _ => None,
-            })
-            .collect();
-        assert!(lease_writes.len() <= 1, "two writes name one version");
-        for (lease, purpose) in lease_writes {
-            match purpose {
-                LeaseWrite::Grant => {
-                    assert!(after.trading.is_none() && lease.permit == Some(Permit::Prepare) && lease.boot.is_none());
-                    assert_eq!((Some(after.epoch), Some(after.token)), (lease.epoch, lease.token));
-                    assert!(
-                        seen.lease.as_ref().and_then(|l| l.epoch).is_none_or(|e| !e.is_plausible() || after.epoch > e)
-                    );
-                    assert!(after.epoch > before.epoch, "an epoch is used once");
-                }
-                LeaseWrite::Permit if lease.permit == Some(Permit::Trade) => {
-                    let ledger = after.trading.as_ref().expect("the ledger before the permit");
-                    assert!(Some(ledger.epoch) == lease.epoch && ledger.boot == lease.boot && ledger.boot.is_some());
-                    assert_eq!(
-                        seen.lease.as_ref().and_then(|l| l.permit),
-                        Some(Permit::Prepare),
-                        "permits only advance"
-                    );
-                }
-                LeaseWrite::Permit | LeaseWrite::Fence { .. } => {
-                    assert_eq!(lease.permit, Some(Permit::Revoke));
-                }
-            }
-        }
-        if let (Some(old), None) = (&before.trading, &after.trading) {
-            assert!(after.fenced >= old.epoch, "the ledger was cleared without a word");
-        }
-        let active = self.pods.iter().filter(|p| p.pod.role == Some(Role::Active)).count();
-        assert!(active <= 1, "two pods are labelled active");
     }
 
     /// Nothing changes any more however often the operator looks.
