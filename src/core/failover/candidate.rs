@@ -28,7 +28,8 @@ impl Round<'_> {
             return self.abandon_candidate(holder);
         }
         self.candidate = Some(holder.uid.clone());
-        let ready = self.pod(&holder.uid).is_some_and(|p| p.ready);
+        let back = |pod: &Pod| self.record.current.as_ref().is_some_and(|current| self.is_back(current, pod));
+        let ready = self.pod(&holder.uid).is_some_and(|pod| pod.ready || back(pod));
         let claimed = lease.boot.is_some() && ready;
         if !claimed && self.overdue(Step::Claim(self.record.epoch), CLAIM_TIME) {
             self.candidate = None;
