@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ListParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, ObjectMeta};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::cluster::{LABEL, cluster};
+use tradingbot::api::bot::TradingBot;
+
+use super::cluster::cluster;
 use super::until;
-use super::world::keeps_namespaces;
+use super::world::{PREFIX, keeps_namespaces};
 
 /// How a scenario shares the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +41,16 @@ impl Turn {
         cluster.until_nodes_are_ready().await;
         cluster.until_operator_is_ready().await;
         if !keeps_namespaces() {
-            let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-            let ours = ListParams::default().labels(LABEL);
-            until("all namespaces of earlier scenarios are gone", Duration::from_secs(90), async || {
-                namespaces.list_metadata(&ours).await.ok().filter(|list| list.items.is_empty())
+            // The namespaces themselves take another 15 s, in which nothing is in them any more.
+            let (pods, bots): (Api<Pod>, Api<TradingBot>) =
+                (Api::all(cluster.client.clone()), Api::all(cluster.client.clone()));
+            let all = ListParams::default();
+            let ours = |meta: &ObjectMeta| meta.namespace.as_deref().is_some_and(|n| n.starts_with(PREFIX));
+            until("all pods and bots of earlier scenarios are gone", Duration::from_secs(90), async || {
+                let (pods, bots) = (pods.list_metadata(&all).await.ok()?, bots.list_metadata(&all).await.ok()?);
+                let left =
+                    pods.items.iter().map(|p| &p.metadata).chain(bots.items.iter().map(|b| &b.metadata)).any(ours);
+                (!left).then_some(())
             })
             .await;
         }

@@ -18,6 +18,9 @@ use super::operator::Operator;
 use super::verdict::Rule;
 use super::{diagnosis, seconds, until};
 
+/// What the namespaces of all scenarios begin with.
+pub const PREFIX: &str = "e2e-";
+
 /// A scenario's own part of the cluster.
 pub struct World {
     pub name: &'static str,
@@ -34,7 +37,7 @@ impl World {
         let cluster = cluster().await;
         let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
         let short: String = name.replace('_', "-").chars().take(40).collect();
-        let object = json!({"metadata": {"generateName": format!("e2e-{short}-"), "labels": {LABEL: "scenario"}}});
+        let object = json!({"metadata": {"generateName": format!("{PREFIX}{short}-"), "labels": {LABEL: "scenario"}}});
         let object = serde_json::from_value(object).expect("a namespace");
         let made = namespaces.create(&PostParams::default(), &object).await.expect("the namespace is made");
         let namespace = made.name_any();
