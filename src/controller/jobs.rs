@@ -11,6 +11,8 @@ use crate::core::failover::{Job, JobState};
 use crate::core::ids::FencingToken;
 use crate::core::report;
 
+const OUT_OF_TIME: &str = "it ran longer than its deadline and was ended.";
+
 /// What a reconciliation Job says; `None`: it is none of ours.
 pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
     let token = object.metadata.labels.as_ref()?.get(LABEL_TOKEN)?.parse().ok().map(FencingToken)?;
@@ -26,11 +28,15 @@ pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
     let ended = none_runs && (finished || !own.is_empty());
     // Kubernetes may start the pod twice. One result counts, and only when no second pod runs beside it any more.
     let succeeded = results.iter().flatten().find(|t| t.exit_code == 0).or(results.iter().flatten().next());
+    // The kubelet enforces the pod's deadline, also where nobody tells the Job's controller.
+    let out_of_time =
+        own.iter().any(|pod| pod.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("DeadlineExceeded"));
     let state = match (succeeded, condition("Failed")) {
+        _ if out_of_time && succeeded.is_none_or(|t| t.exit_code != 0) => JobState::Failed(OUT_OF_TIME.into()),
         (_, Some(failed)) if succeeded.is_none_or(|t| t.exit_code != 0) => {
             let why = failed.reason.as_deref().unwrap_or("Failed");
             match (why, succeeded) {
-                ("DeadlineExceeded", _) => JobState::Failed("it ran longer than its deadline and was ended.".into()),
+                ("DeadlineExceeded", _) => JobState::Failed(OUT_OF_TIME.into()),
                 (_, Some(ended)) => state_of(ended),
                 _ => JobState::Failed(format!("{why}: {}", failed.message.as_deref().unwrap_or("no more is known."))),
             }
@@ -128,6 +134,14 @@ mod tests {
         ] {
             assert!(matches!(&found, JobState::Failed(why) if why.contains(text)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_program_that_the_kubelet_ended_at_the_deadline_ran_too_long() {
+        let mut late = pod(ended(137, ""));
+        late.status.as_mut().unwrap().reason = Some("DeadlineExceeded".into());
+        let read = read(&job(json!({})), &[late]).unwrap();
+        assert!(matches!(read.state, JobState::Failed(why) if why.contains("longer than its deadline")));
     }
 
     #[test]

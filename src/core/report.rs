@@ -50,7 +50,7 @@ pub enum MalformedReport {
 
 /// Reads a termination message. An empty one is an empty report: a program that only cleans up need not report.
 pub fn parse(message: &str) -> Result<Report, MalformedReport> {
-    if message.trim().is_empty() {
+    if message.trim().is_empty() && message.len() < MAX_BYTES {
         return Ok(Report::default());
     }
     // An object first: serde would also fill the fields in order from a list.
@@ -75,6 +75,8 @@ mod tests {
     fn nonsense_and_cut_reports_are_told_apart() {
         assert!(matches!(parse("done!"), Err(MalformedReport::NotJson(_))));
         assert!(matches!(parse(&format!("{{\"x\":\"{}", "a".repeat(MAX_BYTES))), Err(MalformedReport::Cut)));
+        // Of a report that begins with that much white space, nothing but the white space is left.
+        assert!(matches!(parse(&" ".repeat(MAX_BYTES)), Err(MalformedReport::Cut)));
         assert!(matches!(parse("[1]"), Err(MalformedReport::NotJson(_))));
     }
 }
