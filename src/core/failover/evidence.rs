@@ -136,6 +136,9 @@ impl Round<'_> {
             let told = !matches!(evidence, Evidence::LeaseExpired | Evidence::Confirmed);
             if current.trigger == Trigger::Automatic && undecided && told && reason != Reason::Requested {
                 (current.reason, current.message) = (reason, message);
+            } else if current.epoch == ledger.epoch && reason == Reason::PromotionFailed {
+                // An attempt of this very move: people need to know why it goes on and on.
+                current.message = message;
             }
             let never_traded = current.epoch == ledger.epoch || current.reason == Reason::PromotionTimedOut;
             let blameless = match reason {

@@ -1,7 +1,7 @@
 //! What is wrong in a resource ends in a condition with a sentence, and the active trades on.
 
 use serde_json::json;
-use tradingbot::api::bot_status::{Phase, Reason, TradingBotStatus};
+use tradingbot::api::bot_status::{Phase, TradingBotStatus};
 
 use crate::harness::*;
 
@@ -65,10 +65,13 @@ fn promote_hook_that_never_returns_is_given_up() {
         let bot = world.apply(bot().with("/spec/hooks/promote", hook)).await;
         let status = bot
             .until("a failed promotion is told", SOON, |s| {
-                s.failover.current.as_ref().is_some_and(|m| m.reason == Reason::PromotionFailed || !m.tried.is_empty())
+                s.failover.current.as_ref().is_some_and(|m| !m.tried.is_empty() && s.message.starts_with(&m.message))
+                    && s.message.contains("promote hook")
             })
             .await;
         assert_ne!(status.phase, Phase::Active);
+        let available = status.conditions.iter().find(|c| c.type_ == "Available").expect("a condition");
+        assert_eq!((available.status.as_str(), &available.message), ("False", &status.message));
         assert!(status.message.ends_with('.'), "{}", status.message);
         world.note("message", &status.message);
         // Without the hook it trades.

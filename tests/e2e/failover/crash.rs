@@ -32,7 +32,7 @@ fn crashed_active_is_replaced_and_never_trades_again() {
         let step = bot.until_moved_beyond(before.epoch).await;
         assert_eq!((step.trigger, step.reason), (Trigger::Automatic, Reason::ProcessExited));
         assert_eq!(step.evidence, Some(Evidence::Released), "{step:?}");
-        assert_eq!((step.from.as_deref(), first.epoch), (Some(old.as_str()), Some(before.epoch + 1)));
+        assert_eq!((step.from.as_deref(), first.epoch), (Some(old.as_str()), Some(step.epoch)));
         assert_ne!(step.to, step.from, "trading moved to the pod that had failed");
         assert_told(&step);
         let report = step.reconciliation.expect("the reconciliation's report");

@@ -29,7 +29,12 @@ fn rolling_update_replaces_standbys_first_and_moves_once() {
         })
         .await;
         let after = bot.until_trading().await;
-        assert_eq!(after.epoch, before.epoch + 1, "an update moves trading once: {:?}", after.failover.history);
+        assert_eq!(
+            after.failover.total,
+            before.failover.total + 1,
+            "an update moves trading once: {:?}",
+            after.failover.history
+        );
         let last = bot.exchange.last_order_of(&round).await;
         world.note("s without trading", seconds_between(&last, &first));
     });

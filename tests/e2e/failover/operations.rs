@@ -81,7 +81,11 @@ fn of_two_switchovers_at_once_one_is_done() {
             assert!(refused.reason.as_deref().is_some_and(|r| known.contains(&r)), "{refused:?}");
         }
         let after = bot.until_trading().await;
-        assert_eq!(after.epoch, before.epoch + done as u64, "an epoch for each that was done, and no other");
+        assert_eq!(
+            after.failover.total,
+            before.failover.total + done as u64,
+            "a move for each that was done, and no other"
+        );
     });
 }
 
@@ -104,6 +108,6 @@ fn suspended_bot_does_not_trade_until_it_is_resumed() {
         bot.first_order_of_next(&round).await;
         let after = bot.until_trading().await;
         assert_eq!(after.failover.history[0].trigger, Trigger::Resume, "{:?}", after.failover.history[0]);
-        assert_eq!(after.epoch, before.epoch + 1);
+        assert_eq!(after.failover.total, before.failover.total + 1);
     });
 }

@@ -34,10 +34,10 @@ fn failing_reconciliation_is_tried_again_and_then_blocks() {
     scenario("reconciliation_fails", Turn::Shared, async |world| {
         let bot = world.apply(bot().reconciled_by(policy(&["--fail"], json!({})))).await;
         let status = assert_blocked(&bot, Block::ReconciliationFailed, "").await;
-        assert_eq!(status.epoch, 2, "one retry, with an epoch of its own");
+        assert!(status.epoch >= 2, "a retry has an epoch of its own");
         let failed = bot.exchange.log(0).await.into_iter().filter(|e| e.kind == Kind::Reconciliation);
         let tokens: std::collections::BTreeSet<_> = failed.filter_map(|e| e.token).collect();
-        assert_eq!(tokens.len(), 2, "each attempt has a token of its own");
+        assert_eq!(tokens.len(), 2, "one retry, with a token of its own");
         // A person can have it tried again, and it still does not trade.
         let operation = bot.ask("Failover", None).await;
         let ended = bot.until_ended(&operation).await;
@@ -72,8 +72,10 @@ fn hanging_reconciliation_ends_at_its_deadline() {
 fn discrepancies_block_until_a_person_decides() {
     scenario("reconciliation_discrepancies", Turn::Shared, async |world| {
         let bot = world.apply(bot().reconciled_by(policy(&["--discrepancy", "2 DOGE too many"], json!({})))).await;
-        let status = assert_blocked(&bot, Block::DiscrepanciesFound, "2 DOGE too many").await;
-        assert_eq!(status.epoch, 1, "discrepancies are not tried again");
+        assert_blocked(&bot, Block::DiscrepanciesFound, "2 DOGE too many").await;
+        let tried = bot.exchange.log(0).await.into_iter().filter(|e| e.kind == Kind::Reconciliation);
+        let tokens: std::collections::BTreeSet<_> = tried.filter_map(|e| e.token).collect();
+        assert_eq!(tokens.len(), 1, "discrepancies are not tried again");
         bot.change(json!({"spec": {"reconciliation": {"onDiscrepancy": "Proceed"}}})).await;
         bot.ask("Failover", None).await;
         let trading = bot.until_trading().await;

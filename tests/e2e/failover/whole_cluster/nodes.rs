@@ -47,7 +47,7 @@ fn active_cut_off_from_the_api_server_stops_before_another_trades() {
         assert!(seconds_between(&round.marker, &first) <= bound, "it took longer than {bound} s");
         cut.heal();
         let after = bot.until_trading().await;
-        assert_eq!(after.epoch, before.epoch + 1, "the return of the node caused an epoch");
+        assert_eq!(after.failover.total, before.failover.total + 1, "the return of the node caused an epoch");
     });
 }
 
@@ -146,6 +146,6 @@ fn cordoned_node_hands_over_before_it_is_drained() {
         assert_eq!(step.evidence, Some(Evidence::Released));
         cordon.heal();
         let after = bot.until_trading().await;
-        assert_eq!(after.epoch, before.epoch + 1, "trading moved more than once");
+        assert_eq!(after.failover.total, before.failover.total + 1, "trading moved more than once");
     });
 }

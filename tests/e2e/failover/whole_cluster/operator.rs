@@ -16,11 +16,12 @@ fn operator_killed_in_the_middle_of_a_failover_is_taken_over_from() {
         let (identity, aim) = (operator.identity().await, operator.aim_at_leader().await);
         let round = bot.begin_round("crash, then SIGKILL to the operator").await;
         bot.tell(&before.active.expect("one trades").pod, "crash").await;
-        bot.until("the next one prepares", SOON, |s| s.phase == Phase::Preparing && s.epoch > before.epoch).await;
+        let preparing =
+            bot.until("the next one prepares", SOON, |s| s.phase == Phase::Preparing && s.epoch > before.epoch).await;
         aim.kill();
         let first = bot.first_order_of_next(&round).await;
         operator.until_led_by_other_than(&identity).await;
-        assert_eq!(first.epoch, Some(before.epoch + 1), "the new leader went on with the epoch that was begun");
+        assert_eq!(first.epoch, Some(preparing.epoch), "the new leader went on with the epoch that was begun");
         let succeeded = bot.exchange.log(round.marker.seq).await.into_iter();
         let succeeded = succeeded.filter(|e| e.kind == Kind::Reconciliation && e.state.as_deref() == Some("Succeeded"));
         assert_eq!(succeeded.count(), 1, "one reconciliation for one failover");
