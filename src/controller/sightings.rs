@@ -111,7 +111,7 @@ mod tests {
     fn a_lease_deleted_while_nobody_watched_is_found_and_reported_once() {
         let (all, key) = (Sightings::default(), BotKey::new("ns", "doge"));
         all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
-        assert_eq!(all.missing_from(&BTreeSet::new()), [key.clone()]);
+        assert_eq!(all.missing_from(&BTreeSet::new()), std::slice::from_ref(&key));
         assert!(all.note(&key, None, Mono::both(5)));
         assert!(all.missing_from(&BTreeSet::new()).is_empty());
         assert_eq!(all.of(&key).unwrap(), Sighting { version: None, at: Mono::both(5) });
