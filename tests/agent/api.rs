@@ -20,7 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tradingbot::api::lease as lease_api;
-use tradingbot::core::lease::LeaseRecord;
+use tradingbot::api::names::lease as key;
+use tradingbot::core::lease::{LeaseRecord, Permit};
 
 /// What the server does with requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ struct Inner {
     changes: Vec<(u64, Value)>,
     stored: Vec<Stored>,
     mode: Mode,
+    permits: bool,
 }
 
 #[derive(Clone)]
@@ -73,7 +75,14 @@ impl Api {
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let inner = Inner { lease: None, version: 10, changes: Vec::new(), stored: Vec::new(), mode: Mode::Answer };
+        let inner = Inner {
+            lease: None,
+            version: 10,
+            changes: Vec::new(),
+            stored: Vec::new(),
+            mode: Mode::Answer,
+            permits: false,
+        };
         let api = Api {
             inner: Arc::new(Mutex::new(inner)),
             changed: watch::channel(0).0,
@@ -99,6 +108,11 @@ impl Api {
 
     pub fn set_mode(&self, mode: Mode) {
         self.inner.lock().unwrap().mode = mode;
+    }
+
+    /// Whether the permit to trade follows as soon as a grant was taken up, as from an operator without reconciliation.
+    pub fn set_permits(&self, permits: bool) {
+        self.inner.lock().unwrap().permits = permits;
     }
 
     /// Writes the Lease as an operator does.
@@ -185,7 +199,13 @@ impl Api {
         }
         let renew_time = lease["spec"]["renewTime"].as_str().unwrap_or_default().to_owned();
         let lease = self.store(&mut inner, lease);
-        inner.stored.push(Stored { at: Instant::now(), record: record_of(&lease), renew_time });
+        let record = record_of(&lease);
+        if inner.permits && record.permit == Some(Permit::Prepare) && record.boot.is_some() && record.holder.is_some() {
+            let mut permitted = lease.clone();
+            permitted["metadata"]["annotations"][key::PERMIT] = json!(Permit::Trade.as_str());
+            self.store(&mut inner, permitted);
+        }
+        inner.stored.push(Stored { at: Instant::now(), record, renew_time });
         answer(&lease)
     }
 

@@ -139,8 +139,9 @@ fn under_continue_the_bot_trades_on_without_the_api_server() {
     in_pod(|pod| async move {
         let container = pod.start(TRADES);
         let mut record = pod.grant(1, Permit::Revoke);
-        record.permit = Some(Permit::Trade);
+        record.permit = Some(Permit::Prepare);
         record.terms.as_mut().unwrap().on_api_server_loss = OnApiServerLoss::Continue;
+        pod.api.set_permits(true);
         pod.api.put(&record);
         pod.lease("active", |lease| lease.state == AgentState::Active).await;
         until(|| container.processes().iter().any(|(_, name)| name == "sleep").then_some(())).await.unwrap();

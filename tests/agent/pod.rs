@@ -135,13 +135,14 @@ impl Pod {
         Container { child, log, root: self.root.clone() }
     }
 
-    /// A grant to this pod.
+    /// A grant to this pod. One that shall trade is permitted to as soon as it was taken up.
     pub fn grant(&self, epoch: u64, permit: Permit) -> LeaseRecord {
+        self.api.set_permits(permit == Permit::Trade);
         let record = LeaseRecord {
             holder: Some(PodRef { name: "doge-0".into(), uid: "uid-0".into() }),
             epoch: Some(Epoch(epoch)),
             token: Some(FencingToken(epoch << 20)),
-            permit: Some(permit),
+            permit: Some(if permit == Permit::Trade { Permit::Prepare } else { permit }),
             terms: Some(Terms {
                 lease_duration: Duration::from_secs(4),
                 renew_period: Duration::from_millis(1_000),
