@@ -39,6 +39,14 @@ impl Sightings {
         changed
     }
 
+    /// The watch was broken and has listed everything anew. A Lease that is absent may have come and gone meanwhile, so
+    /// its absence counts from now; one that is there shows by its version whether it has changed.
+    pub fn relisted(&self, now: Mono) {
+        for seen in self.lock().values_mut().filter(|seen| seen.outline.is_none()) {
+            seen.sighting.at = now;
+        }
+    }
+
     /// The bots whose Leases are known and not among `present`: theirs were deleted while we were not watching.
     pub fn missing_from(&self, present: &BTreeSet<BotKey>) -> Vec<BotKey> {
         let all = self.lock();
@@ -111,9 +119,19 @@ mod tests {
     fn a_lease_deleted_while_nobody_watched_is_found_and_reported_once() {
         let (all, key) = (Sightings::default(), BotKey::new("ns", "doge"));
         all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
-        assert_eq!(all.missing_from(&BTreeSet::new()), [key.clone()]);
+        assert_eq!(all.missing_from(&BTreeSet::new()), std::slice::from_ref(&key));
         assert!(all.note(&key, None, Mono::both(5)));
         assert!(all.missing_from(&BTreeSet::new()).is_empty());
         assert_eq!(all.of(&key).unwrap(), Sighting { version: None, at: Mono::both(5) });
+    }
+
+    #[test]
+    fn an_absence_that_was_not_watched_counts_anew_and_an_unchanged_version_does_not() {
+        let (all, gone, held_key) = (Sightings::default(), BotKey::new("ns", "gone"), BotKey::new("ns", "held"));
+        all.note(&gone, None, Mono::both(1));
+        all.note(&held_key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
+        all.relisted(Mono::both(7));
+        assert_eq!(all.of(&gone).unwrap().at, Mono::both(7));
+        assert_eq!(all.of(&held_key).unwrap().at, Mono::both(1));
     }
 }

@@ -172,7 +172,12 @@ async fn watch_bots(client: Client, world: World, not_yet: NotYet) {
             // Writes of the status change none of these.
             let outline =
                 (meta.uid.clone(), meta.generation, meta.finalizers.clone(), meta.deletion_timestamp.is_some());
-            if outlines.insert(key.clone(), outline.clone()) != Some(outline) {
+            let before = outlines.insert(key.clone(), outline.clone());
+            if before.as_ref().is_some_and(|(uid, ..)| *uid != meta.uid) {
+                // Deleted and made again while the watch was broken: another bot under the same name.
+                world.registry.left(&key);
+            }
+            if before != Some(outline) {
                 world.registry.arrived(key);
             }
         }
@@ -192,6 +197,7 @@ async fn watch_leases(client: Client, world: World, not_yet: NotYet) {
             }
         }
         if complete {
+            world.sightings.relisted(clock::mono());
             let present = relisted.known.values().filter_map(bot_of).collect();
             for key in world.sightings.missing_from(&present) {
                 world.sightings.note(&key, None, clock::mono());

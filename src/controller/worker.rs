@@ -222,12 +222,15 @@ impl Worker {
 
     async fn round(&mut self) -> Result<Next, CallError> {
         let operator = self.operator.clone();
+        // Its resource is gone; one that was made again under the name has a worker of its own.
+        if !operator.world.registry.knows(&self.key, &self.wake) {
+            return Ok(Next::Gone);
+        }
         let observed = observe(&operator.client, &self.key, &operator.world, &operator.leadership, &operator.revisions);
         let mut observed = match observed.await {
             Ok(observed) => observed,
-            Err(CallError::NotFound(_)) if !operator.world.registry.knows(&self.key, &self.wake) => {
-                return Ok(Next::Gone);
-            }
+            // The watch says so too in a moment.
+            Err(CallError::NotFound(_)) => return Ok(Next::Wait(Schedule::default())),
             Err(error) => return Err(error),
         };
         let finalizers = observed.bot.metadata.finalizers.iter().flatten();

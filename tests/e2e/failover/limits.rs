@@ -25,7 +25,7 @@ fn in_manual_mode_trading_moves_when_a_person_asks() {
         let operation = bot.ask("Failover", None).await;
         bot.first_order_of_next(&round).await;
         assert_eq!(bot.until_ended(&operation).await.phase, OperationPhase::Succeeded);
-        assert_eq!(bot.until_moved_beyond(before.epoch).await.to.is_some(), true);
+        assert!(bot.until_moved_beyond(before.epoch).await.to.is_some());
     });
 }
 

@@ -1,7 +1,7 @@
 //! What is kept of a scenario that failed: under target/e2e/<scenario>/.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::cluster::{OPERATOR, SYSTEM};
 use super::exchange::Exchange;
@@ -44,7 +44,7 @@ pub async fn write(scenario: &str, namespace: &str, exchange: Option<Exchange>, 
 }
 
 /// The end of the logs of all pods, also of containers that ended before.
-fn logs(namespace: &str, selector: &str, folder: &PathBuf) {
+fn logs(namespace: &str, selector: &str, folder: &Path) {
     let listed = kubectl(&["-n", namespace, "get", "pods", "-l", selector, "-o", "name"]);
     for pod in String::from_utf8_lossy(&listed.stdout).lines() {
         let name = pod.trim_start_matches("pod/");

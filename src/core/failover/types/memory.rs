@@ -1,0 +1,43 @@
+//! What one operator process remembers of a bot. Losing it only makes waits start again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::core::ids::{Epoch, FencingToken};
+use crate::core::silence::Sighting;
+use crate::core::time::Mono;
+
+/// What this operator process remembers of one bot. Losing it only makes waits start again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Memory {
+    /// The Lease's version as last seen, and since when. Kept up by watch and live reads alike.
+    pub sighting: Option<Sighting>,
+    /// The version that our own fencing write left behind, after the wait for this epoch was over.
+    pub fenced_version: Option<(Epoch, String)>,
+    /// Since when the present steps have been waited for.
+    pub steps: BTreeMap<Step, Mono>,
+    /// When a candidate was last granted the Lease.
+    pub last_grant: Option<Mono>,
+    /// Since when Jobs have been known that were not seen to have ended, and the longest deadline that they may have
+    /// been given.
+    pub unfinished_jobs: BTreeMap<FencingToken, (Mono, Duration)>,
+    /// Since when lost pods, by uid, have been reported ready on a living node.
+    pub seen_alive: BTreeMap<String, Mono>,
+}
+
+/// A step with a deadline of its own, by epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The candidate shall take the Lease up.
+    Claim(Epoch),
+    /// The reconciliation shall end.
+    Reconcile(Epoch),
+    /// The bot shall trade.
+    Promote(Epoch),
+    /// The active shall release.
+    Stop(Epoch),
+    /// The active shall release, it was told to stop at once.
+    StopNow(Epoch),
+    /// The pod that gave this epoch back shall be ready to take the next one.
+    Return(Epoch),
+}

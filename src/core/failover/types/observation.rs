@@ -1,0 +1,135 @@
+//! What was read live in one round.
+
+use crate::core::ids::{BootId, Epoch, FencingToken};
+use crate::core::lease::LeaseRecord;
+use crate::core::report::Report;
+use crate::core::silence::Link;
+use crate::core::time::{Mono, Wall};
+
+/// What was read live in this round.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Observation {
+    /// The Lease; `None` when it is absent.
+    pub lease: Option<LeaseRecord>,
+    /// The bot's pods, by controller uid, terminating ones included.
+    pub pods: Vec<Pod>,
+    /// Reconciliation Jobs, by controller uid.
+    pub jobs: Vec<Job>,
+    /// Operations on this bot that have not ended, oldest first.
+    pub operations: Vec<Operation>,
+    /// This operator's own link to the API server.
+    pub link: Option<Link>,
+    /// Why the API server would refuse a pod of the present template.
+    pub template_error: Option<String>,
+    /// When resource versions were last seen to go backwards: the cluster's store was restored, and what it says of
+    /// epochs may be older than what agents know (design, rule 2).
+    pub restored_at: Option<Mono>,
+    /// The operator's wall clock.
+    pub wall: Wall,
+}
+
+/// A bot's pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pod {
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Slot number.
+    pub slot: u32,
+    /// What it was made from.
+    pub revision: String,
+    /// The role label.
+    pub role: Option<Role>,
+    /// Its readiness condition.
+    pub ready: bool,
+    /// It has a deletion timestamp.
+    pub terminating: bool,
+    /// Its phase is `Failed` or `Succeeded`: it will never run again.
+    pub finished: bool,
+    /// Its node is cordoned.
+    pub draining: bool,
+    /// Its node is gone or not ready.
+    pub node_lost: bool,
+    /// The supervised container that runs now.
+    pub container_id: Option<String>,
+    /// Boots that the kubelet reports as terminated, from `state` and `lastState` of the supervised container.
+    pub terminated_boots: Vec<BootId>,
+    /// Why the container does not start, a sentence, e.g. the image cannot be pulled.
+    pub problem: Option<String>,
+}
+
+/// The role label of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Permitted to trade.
+    Active,
+    /// Granted the Lease, not permitted yet.
+    Candidate,
+    /// Ready to take over, or becoming so.
+    Standby,
+}
+
+/// A reconciliation Job.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Job {
+    /// The fencing token in its name.
+    pub token: FencingToken,
+    /// How it stands.
+    pub state: JobState,
+    /// No pod of it runs any more, whatever the result.
+    pub ended: bool,
+}
+
+/// How a reconciliation stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// Not decided yet.
+    Running,
+    /// The program ended with 0 and its report can be read.
+    Succeeded(Report),
+    /// It ended otherwise; why, a sentence.
+    Failed(String),
+}
+
+/// An operation that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Operation {
+    /// The object's name.
+    pub name: String,
+    /// The object's uid.
+    pub uid: String,
+    /// What is asked for.
+    pub kind: OperationKind,
+    /// The pod that shall trade.
+    pub to: Option<String>,
+}
+
+/// What an operation asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum OperationKind {
+    /// A planned move: the active stops gracefully, and only if someone can take over.
+    Switchover,
+    /// A forced move: also when the active does not answer, and in spite of limits.
+    Failover,
+    /// A person confirms that the active of this epoch has stopped.
+    Confirm {
+        /// The epoch in the ledger that is meant.
+        epoch: Epoch,
+        /// Who says so.
+        by: String,
+    },
+}
+
+/// The operation that is being carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunningOperation {
+    /// The object's name.
+    pub name: String,
+    /// The object's uid.
+    pub uid: String,
+    /// The epoch when it began; it has succeeded when a later one trades.
+    pub since: Epoch,
+    /// The pod that shall trade.
+    pub to: Option<String>,
+}

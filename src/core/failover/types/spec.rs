@@ -1,0 +1,82 @@
+//! What is wanted: the part of a bot's spec that decisions depend on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::lease::Terms;
+
+/// The part of a TradingBot's spec that decisions depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// One active and `replicas - 1` standbys.
+    pub replicas: u32,
+    /// The kill switch.
+    pub suspend: bool,
+    /// The resource is being deleted.
+    pub deleting: bool,
+    /// `failover.mode: Manual`: trading never moves to another pod without a person.
+    pub manual: bool,
+    /// The terms of the next grant.
+    pub terms: Terms,
+    /// How many automatic failovers are allowed within `rate_period`; 0 means no limit.
+    pub max_failovers: u32,
+    /// The window of the rate limit.
+    pub rate_period: Duration,
+    /// Between failovers that health or promotion failures ask for.
+    pub cooldown: Duration,
+    /// The objective that a move's duration is judged against.
+    pub target: Duration,
+    /// How often a process is restarted on the same pod before trading moves (for reconciled restarts).
+    pub restarts: u32,
+    /// How long an agent may take to stop gracefully: demote hook, SIGTERM and kill.
+    pub stop_time: Duration,
+    /// How long an agent may take from the permit to trading: start and promote hook.
+    pub promotion_time: Duration,
+    /// What runs before a new active trades.
+    pub reconciliation: Option<Reconciliation>,
+    /// The hash of what pods are made from; pods with another one are outdated.
+    pub revision: String,
+}
+
+/// The reconciliation policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reconciliation {
+    /// The kinds of moves it runs on.
+    pub run_on: Vec<MoveKind>,
+    /// What a failure leads to.
+    pub on_failure: OnFailure,
+    /// Further attempts under `OnFailure::Retry`.
+    pub retries: u32,
+    /// Trade in spite of reported discrepancies.
+    pub proceed_on_discrepancy: bool,
+    /// The program's own time, enforced by the kubelet.
+    pub deadline: Duration,
+}
+
+/// What a failed reconciliation leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum OnFailure {
+    /// Some more attempts, each with an epoch of its own; then `Block`.
+    #[default]
+    Retry,
+    /// Nobody trades until a person decides.
+    Block,
+    /// Trade all the same.
+    Proceed,
+}
+
+/// The kinds of moves that a reconciliation can be asked to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum MoveKind {
+    /// The first grant in the life of the resource.
+    FirstStart,
+    /// Every unplanned move.
+    Failover,
+    /// Every planned move whose old active released the Lease itself.
+    Switchover,
+    /// A restart of the process on the same pod.
+    Restart,
+}
