@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -153,6 +153,9 @@ impl World {
         if keeps_namespaces() {
             return;
         }
+        // Bots first: a namespace takes its pods first, and its bots several seconds later.
+        let bots = self.cluster.ours("TradingBot", &self.namespace);
+        let _ = bots.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
         let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
         let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
     }
