@@ -108,8 +108,10 @@ async fn run(options: &Options) -> Result<String, String> {
         return Ok("all good!".to_owned());
     }
     let text = serde_json::to_string(&report).map_err(|error| error.to_string())?;
-    // JSON may be followed by white space, so it stays readable unless it is cut.
-    Ok(format!("{}{text}", " ".repeat(options.report_bytes.saturating_sub(text.len()))))
+    // White space within JSON changes nothing, so it stays readable unless it is cut. The kubelet keeps the end of a long
+    // message: before the brace, the white space alone would go.
+    let (brace, rest) = text.split_at(1);
+    Ok(format!("{brace}{}{rest}", " ".repeat(options.report_bytes.saturating_sub(text.len()))))
 }
 
 struct Exchange<'a> {
