@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use tradingbot::api::bot_status::{Block, Phase, TradingBotStatus};
+use tradingbot::api::bot_status::{Block, Phase, Reason, TradingBotStatus};
 use tradingbot::api::operation::OperationPhase;
 
 use crate::harness::entry::Kind;
@@ -117,6 +117,24 @@ fn candidate_that_dies_while_preparing_is_replaced_under_a_new_epoch() {
         assert!(first.epoch >= Some(before.epoch + 2), "the dead candidate's epoch was used: {first:?}");
         let step = bot.until_moved_beyond(before.epoch).await;
         assert_ne!(step.to.as_deref(), Some(candidate.as_str()), "the dead candidate trades: {step:?}");
+        world.note("s to trade again", seconds_between(&round.marker, &first));
+    });
+}
+
+#[test]
+fn restart_that_is_to_be_reconciled_is_a_new_epoch_on_the_same_pod() {
+    scenario("reconciled_restart", Turn::Shared, async |world| {
+        let run_on = json!({"runOn": ["FirstStart", "Failover", "Switchover", "Restart"]});
+        let bot = world.apply(bot().in_place_restarts(2).reconciled_by(policy(&[], run_on))).await;
+        let before = bot.until_trading().await;
+        let active = before.active.expect("one trades").pod;
+        let round = bot.begin_round("crash").await;
+        bot.tell(&active, "crash").await;
+        let first = bot.first_order_of_next(&round).await;
+        let step = bot.until_moved_beyond(before.epoch).await;
+        assert_eq!(step.reason, Reason::RestartWanted);
+        assert_eq!((step.from.as_deref(), step.to.as_deref()), (Some(active.as_str()), Some(active.as_str())));
+        assert!(step.reconciliation.is_some(), "{step:?}");
         world.note("s to trade again", seconds_between(&round.marker, &first));
     });
 }

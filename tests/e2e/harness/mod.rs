@@ -17,7 +17,7 @@ pub use exchange::{Round, seconds_between};
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
 pub use scenario::{say, scenario};
-pub use shell::root;
+pub use shell::{kubeconfig, root};
 pub use turn::Turn;
 pub use world::World;
 
