@@ -169,7 +169,7 @@ impl Applier<'_> {
     async fn create_pod(&self, slot: u32) -> Result<(), CallError> {
         let bot = &self.observed.bot;
         for claim in build::claims(bot, slot) {
-            self.create_unless_there::<PersistentVolumeClaim>(&claim).await?;
+            self.create_claim(&claim).await?;
         }
         self.create(&build::pod(bot, slot, self.agent_image)).await
     }
@@ -203,20 +203,13 @@ impl Applier<'_> {
     }
 
     /// Claims outlive their pods, so one that is there under its name is the one that is meant.
-    async fn create_unless_there<K>(&self, object: &K) -> Result<(), CallError>
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Serialize
-            + Debug,
-    {
-        let name = object.meta().name.clone().unwrap_or_default();
-        if call(self.api::<K>().get_metadata_opt(&name)).await?.is_some() {
+    async fn create_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), CallError> {
+        let claims = self.api::<PersistentVolumeClaim>();
+        if call(claims.get_metadata_opt(claim.metadata.name.as_deref().unwrap_or_default())).await?.is_some() {
             return Ok(());
         }
         self.leadership.check()?;
-        match call(self.api::<K>().create(&PostParams::default(), object)).await {
+        match call(claims.create(&PostParams::default(), claim)).await {
             Err(CallError::Conflict(_)) => Ok(()),
             other => other.map(|_| ()),
         }

@@ -43,9 +43,7 @@ impl Children {
         let bot = &observed.bot;
         let accounts = observed.pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.clone()).collect();
         let build::Children { services, service_account, role, role_binding, budget } = build::children(bot, &accounts);
-        if let Some(account) = service_account {
-            self.keep_one(operator, bot, account).await?;
-        }
+        self.keep_one(operator, bot, service_account).await?;
         self.keep_one(operator, bot, role).await?;
         self.keep_one(operator, bot, role_binding).await?;
         for service in services {

@@ -62,7 +62,7 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
         taken(&cluster, service, true).await;
     }
     // Stored, because a pod is refused without its account.
-    taken(&cluster, &children.service_account.unwrap(), false).await;
+    taken(&cluster, &children.service_account, false).await;
     taken(&cluster, &children.role, true).await;
     taken(&cluster, &children.role_binding, true).await;
     taken(&cluster, &children.budget, true).await;

@@ -25,13 +25,13 @@ pub fn template_account(bot: &TradingBot) -> Option<&str> {
 }
 
 /// Made also where the template names another: pods of an earlier template may still run under it.
-pub fn service_account(bot: &TradingBot) -> Option<ServiceAccount> {
-    Some(ServiceAccount {
+pub fn service_account(bot: &TradingBot) -> ServiceAccount {
+    ServiceAccount {
         metadata: unowned(bot, agent_access_name(name(bot))),
         // The agent has a token of its own; nothing else in the pod needs one.
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
-    })
+    }
 }
 
 pub fn role(bot: &TradingBot) -> Role {

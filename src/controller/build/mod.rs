@@ -30,8 +30,8 @@ use crate::api::bot::TradingBot;
 pub struct Children {
     /// One for the active and one for all members.
     pub services: Vec<Service>,
-    /// The agents' identity, where the template names none.
-    pub service_account: Option<ServiceAccount>,
+    /// The agents' identity, for pods whose template names none.
+    pub service_account: ServiceAccount,
     /// What agents may do: read and patch their own Lease.
     pub role: Role,
     /// Who may.
