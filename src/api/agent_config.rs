@@ -23,6 +23,12 @@ pub struct AgentConfig {
     pub promote: Option<HookCall>,
     /// Called before the process is stopped (`Warm`) or turned into a standby (`Hot`).
     pub demote: Option<HookCall>,
+    /// Called again and again while this pod may trade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_mans_switch: Option<PeriodicCall>,
+    /// The gate that the bot's connections go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateConfig>,
     /// The local API, on loopback.
     pub api_port: u16,
     /// The kubelet's probes.
@@ -48,6 +54,33 @@ pub struct HookCall {
     pub action: HookAction,
     /// After this long it has failed.
     pub timeout_seconds: u64,
+}
+
+/// A hook that is called again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeriodicCall {
+    /// One call.
+    pub call: HookCall,
+    /// From the beginning of one call to the next.
+    pub every_seconds: u64,
+}
+
+/// The gate. Hosts are names, `*.` and a name, or addresses, each with a port or without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GateConfig {
+    /// Where it listens, on loopback.
+    pub port: u16,
+    /// Where the active may connect to; empty: everywhere.
+    pub allowed_hosts: Vec<String>,
+    /// Where every pod may connect to at any time.
+    pub standby_hosts: Vec<String>,
+    /// What the bot is told to connect to directly, besides loopback.
+    pub no_proxy: Vec<String>,
+    /// A port that the bot's NetworkPolicy lets nobody reach: a connection to it shows that policies are not enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_port: Option<u16>,
 }
 
 /// What a hook calls.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::JobTemplateSpec;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, PodTemplateSpec};
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,12 @@ pub struct TradingBotSpec {
     /// What runs before a new active trades.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<Reconciliation>,
+    /// The bot's way to the exchange leads through its agent, which closes it in time. An empty object turns it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_gate: Option<OrderGate>,
+    /// The account at the exchange, which no two bots of the cluster trade on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
 }
 
 fn two() -> u32 {
@@ -115,6 +122,29 @@ pub struct Hooks {
     /// Called before the process is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demote: Option<Hook>,
+    /// Called again and again while the pod may trade, never on a standby: for exchanges that cancel all orders when
+    /// they do not hear from a bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_mans_switch: Option<DeadMansSwitch>,
+}
+
+/// A hook that is called again and again: either exec or http.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadMansSwitch {
+    /// A command in the bot's container; it succeeds with exit code 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecHook>,
+    /// A request to the bot on 127.0.0.1; it succeeds with a 2xx answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpHook>,
+    /// From the beginning of one call to the next.
+    #[schemars(range(min = 1, max = 3600))]
+    pub every_seconds: u32,
+    /// After this many seconds a call has failed.
+    #[serde(default = "five")]
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_seconds: u32,
 }
 
 /// One hook: either exec or http.
@@ -331,4 +361,57 @@ pub enum OnDiscrepancy {
     Block,
     /// Trade all the same; the report stays in the history.
     Proceed,
+}
+
+/// The gate in the agent that a bot's connections to the exchange go through.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OrderGate {
+    /// Where the active may connect to: names, `*.` and a name for all names under it, or addresses, each with a port
+    /// or without. Empty: everywhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 260)))]
+    pub allowed_hosts: Vec<String>,
+    /// Where every pod may connect to at any time, such as for market data. No order must be possible there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 260)))]
+    pub standby_hosts: Vec<String>,
+    /// What the bot connects to past the gate, as in the environment variable `NO_PROXY`; loopback always.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 260)))]
+    pub no_proxy: Vec<String>,
+    /// A NetworkPolicy under which pods that are not active reach nothing but names, the API server and what is listed
+    /// here. An empty object makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<StandbyNetworkPolicy>,
+}
+
+/// A NetworkPolicy for the pods that are not active.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StandbyNetworkPolicy {
+    /// What a standby may reach besides, such as its database and market data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub standby_egress: Vec<NetworkPolicyEgressRule>,
+}
+
+/// The account at the exchange that a bot trades on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The same for every bot of the cluster that trades on this account, in whatever namespace.
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Who may trade on it at the same time.
+    #[serde(default)]
+    pub sharing: Sharing,
+}
+
+/// Who may trade on one account at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Sharing {
+    /// One bot.
+    #[default]
+    Exclusive,
 }

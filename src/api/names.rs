@@ -48,7 +48,9 @@ pub const AGENT_PATH: &str = "/.tradingbot/tradingbot-agent";
 pub const AGENT_DIR: &str = "/.tradingbot";
 /// Where the agent finds its own token and the cluster's CA.
 pub const AGENT_CREDENTIALS_DIR: &str = "/.tradingbot-credentials";
-/// Where the Secrets of hooks are mounted: `<dir>/<promote|demote>/{username,password}`.
+/// Where the agent puts what the bot reads from memory: an `emptyDir` of its container.
+pub const RUN_DIR: &str = "/run/tradingbot";
+/// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch>/{username,password}`.
 pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
 /// The environment variable with the agent's configuration, as JSON.
 pub const AGENT_CONFIG_ENV: &str = "TRADINGBOT_AGENT_CONFIG";
@@ -56,3 +58,7 @@ pub const AGENT_CONFIG_ENV: &str = "TRADINGBOT_AGENT_CONFIG";
 pub const API_PORT: u16 = 9797;
 /// `/healthz` and `/readyz` for the kubelet, on all addresses of the pod.
 pub const PROBE_PORT: u16 = 9798;
+/// The gate, on loopback.
+pub const GATE_PORT: u16 = 9796;
+/// Open on all addresses of a pod with a NetworkPolicy of ours, which lets nobody reach it.
+pub const CANARY_PORT: u16 = 9799;

@@ -26,6 +26,8 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         leadership,
         failover,
         reconciliation,
+        order_gate: _,
+        account: _,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -100,6 +102,18 @@ struct PodSource<'a> {
     hooks: &'a Hooks,
     in_place_restarts: u32,
     reconcile_restarts: bool,
+    // Left out where they are not set, so that pods made before they existed are not outdated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<GateSource<'a>>,
+}
+
+/// What of the gate pods are made from; the NetworkPolicy itself is not.
+#[derive(Serialize)]
+struct GateSource<'a> {
+    allowed_hosts: &'a [String],
+    standby_hosts: &'a [String],
+    no_proxy: &'a [String],
+    canary: bool,
 }
 
 /// The hash of everything that pods are made from: pods with another one are replaced, standbys first. The operator's
@@ -116,6 +130,8 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         leadership: _,
         failover,
         reconciliation: _,
+        order_gate,
+        account: _,
     } = spec;
     let source = PodSource {
         standby_mode: *standby_mode,
@@ -125,6 +141,12 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         hooks,
         in_place_restarts: failover.in_place_restarts,
         reconcile_restarts: reconciles_restarts(spec),
+        gate: order_gate.as_ref().map(|gate| GateSource {
+            allowed_hosts: &gate.allowed_hosts,
+            standby_hosts: &gate.standby_hosts,
+            no_proxy: &gate.no_proxy,
+            canary: gate.network_policy.is_some(),
+        }),
     };
     // Maps in it are ordered, so the same spec always gives the same text.
     let text = serde_json::to_vec(&source).unwrap_or_default();
@@ -165,7 +187,7 @@ mod tests {
         bot.spec.template.spec.as_mut().unwrap().termination_grace_period_seconds = Some(3);
         let hook =
             |s| Some(Hook { exec: Some(ExecHook { command: vec!["/x".into()] }), http: None, timeout_seconds: s });
-        bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4) };
+        bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4), dead_mans_switch: None };
         let spec = spec_from(&bot);
         assert_eq!((spec.stop_time, spec.promotion_time), (Duration::from_secs(7), Duration::from_secs(17)));
     }

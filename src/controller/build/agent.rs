@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::common::{name, namespace};
-use crate::api::agent_config::{AgentConfig, HookAction, HookCall};
-use crate::api::bot::{ExecHook, Hook, Hooks, HttpHook, TradingBot, TradingBotSpec};
+use crate::api::agent_config::{AgentConfig, GateConfig, HookAction, HookCall, PeriodicCall};
+use crate::api::bot::{DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, OrderGate, TradingBot, TradingBotSpec};
 use crate::api::names::*;
 use crate::api::wanted::{reconciles_restarts, stop_seconds};
 
@@ -17,6 +17,7 @@ use crate::api::wanted::{reconciles_restarts, stop_seconds};
 const AGENT: &str = "tradingbot-agent";
 const CREDENTIALS: &str = "tradingbot-credentials";
 const HOOK_SECRETS: &str = "tradingbot-hooks";
+const RUN: &str = "tradingbot-run";
 /// The user that our images run as.
 const USER: i64 = 65532;
 
@@ -54,7 +55,16 @@ pub fn volumes(hooks: &Hooks) -> Vec<Volume> {
     };
     let secrets = hook_secrets(hooks);
     let secrets = (!secrets.is_empty()).then(|| projected(HOOK_SECRETS, secrets));
-    [binary, projected(CREDENTIALS, credentials())].into_iter().chain(secrets).collect()
+    // In memory: the bot reads what it may do from a page in it.
+    let run = Volume {
+        name: RUN.into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".into()),
+            size_limit: Some(Quantity("1Mi".into())),
+        }),
+        ..Volume::default()
+    };
+    [binary, run, projected(CREDENTIALS, credentials())].into_iter().chain(secrets).collect()
 }
 
 /// What the API server is talked to with, apart from whatever token the template's own containers get.
@@ -89,9 +99,9 @@ fn credentials() -> Vec<VolumeProjection> {
 }
 
 fn hook_secrets(hooks: &Hooks) -> Vec<VolumeProjection> {
-    let Hooks { promote, demote } = hooks;
-    let secret = |hook: &Option<Hook>, folder: &str| {
-        let secret = hook.as_ref()?.http.as_ref()?.basic_auth_secret_ref.as_ref()?;
+    let Hooks { promote, demote, dead_mans_switch } = hooks;
+    let secret = |http: Option<&HttpHook>, folder: &str| {
+        let secret = http?.basic_auth_secret_ref.as_ref()?;
         Some(VolumeProjection {
             secret: Some(SecretProjection {
                 name: secret.name.clone(),
@@ -101,7 +111,14 @@ fn hook_secrets(hooks: &Hooks) -> Vec<VolumeProjection> {
             ..VolumeProjection::default()
         })
     };
-    [secret(promote, "promote"), secret(demote, "demote")].into_iter().flatten().collect()
+    let of = |hook: &'_ Option<Hook>| hook.as_ref().and_then(|hook| hook.http.clone());
+    let switch = dead_mans_switch.as_ref().and_then(|switch| switch.http.as_ref());
+    let all = [
+        secret(of(promote).as_ref(), "promote"),
+        secret(of(demote).as_ref(), "demote"),
+        secret(switch, "dead-mans-switch"),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// Puts the agent before the bot's own command. What belongs to the agent, such as probes, replaces the template's.
@@ -117,6 +134,7 @@ pub fn inject(container: &mut Container, bot: &TradingBot) {
 
     let mounts = container.volume_mounts.get_or_insert_default();
     mounts.push(mount(AGENT, AGENT_DIR, true));
+    mounts.push(mount(RUN, RUN_DIR, false));
     mounts.push(mount(CREDENTIALS, AGENT_CREDENTIALS_DIR, true));
     if !hook_secrets(&bot.spec.hooks).is_empty() {
         mounts.push(mount(HOOK_SECRETS, HOOK_SECRETS_DIR, true));
@@ -165,10 +183,12 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         suspend: _,
         template: _,
         volume_claim_templates: _,
-        hooks: Hooks { promote, demote },
+        hooks: Hooks { promote, demote, dead_mans_switch },
         leadership: _,
         failover,
         reconciliation: _,
+        order_gate,
+        account: _,
     } = &bot.spec;
     AgentConfig {
         namespace: namespace(bot).to_owned(),
@@ -179,8 +199,27 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         stop_seconds: stop_seconds(&bot.spec),
         promote: promote.as_ref().and_then(|hook| call(hook, "promote")),
         demote: demote.as_ref().and_then(|hook| call(hook, "demote")),
+        dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
+        gate: order_gate.as_ref().map(gate),
         api_port: API_PORT,
         probe_port: PROBE_PORT,
+    }
+}
+
+fn periodic_call(hook: &DeadMansSwitch) -> Option<PeriodicCall> {
+    let DeadMansSwitch { exec, http, every_seconds, timeout_seconds } = hook;
+    let once = Hook { exec: exec.clone(), http: http.clone(), timeout_seconds: *timeout_seconds };
+    Some(PeriodicCall { call: call(&once, "dead-mans-switch")?, every_seconds: u64::from(*every_seconds) })
+}
+
+fn gate(gate: &OrderGate) -> GateConfig {
+    let OrderGate { allowed_hosts, standby_hosts, no_proxy, network_policy } = gate;
+    GateConfig {
+        port: GATE_PORT,
+        allowed_hosts: allowed_hosts.clone(),
+        standby_hosts: standby_hosts.clone(),
+        no_proxy: no_proxy.clone(),
+        canary_port: network_policy.as_ref().map(|_| CANARY_PORT),
     }
 }
 

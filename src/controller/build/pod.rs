@@ -37,6 +37,8 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         leadership: _,
         failover: _,
         reconciliation: _,
+        order_gate: _,
+        account: _,
     } = &bot.spec;
     let template_metadata = template_metadata.clone().unwrap_or_default();
     let mut metadata = owned(bot, pod_name(name(bot), slot));
