@@ -9,4 +9,5 @@ mod pod;
 mod gate;
 mod lease;
 mod processes;
+mod proxy;
 mod start;

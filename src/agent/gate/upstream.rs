@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::sleep;
 
 use super::super::clock;
 use super::fence::{Admission, Fence, Kind};
@@ -22,6 +23,9 @@ use crate::core::time::Mono;
 const SEND_BUFFER: u32 = 32 * 1024;
 /// Without a deadline, how long the kernel tries to deliver.
 const DELIVERY_TIME: Duration = Duration::from_secs(30);
+/// How soon, and later how often, to look whether a connection that has ended was delivered.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_millis(64);
 /// Ends connections whose other side is gone: after this long without a word, then this often, so many times.
 const KEEP_ALIVE: (i32, i32, i32) = (60, 15, 4);
 
@@ -119,6 +123,29 @@ impl Upstream {
         self.stream.poll_write_ready(context)
     }
 
+    /// Waits until the other side has everything, its end included: closing throws away what it does not have yet.
+    ///
+    /// # Errors
+    /// Where the gate closed, or nothing more was taken for as long as the kernel would try.
+    pub(super) async fn delivered(&mut self) -> io::Result<()> {
+        let (mut pause, mut known, mut since) = (FIRST_LOOK, None, Instant::now());
+        loop {
+            self.may_send()?;
+            let left = unacknowledged(self.stream.as_raw_fd())?;
+            if left == 0 {
+                return Ok(());
+            }
+            if known.replace(left) != Some(left) {
+                since = Instant::now();
+            }
+            if since.elapsed() > DELIVERY_TIME {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
     /// Says that nothing more comes; what comes from the other side still does.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         relay::finish(&self.stream)
@@ -190,6 +217,14 @@ fn prepare(socket: &TcpSocket, left: Duration) -> io::Result<()> {
 fn limit_delivery(fd: RawFd, left: Duration) -> io::Result<()> {
     let milliseconds = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
     set(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &milliseconds)
+}
+
+/// How much of what was written the other side has not acknowledged; an end that was written counts as one.
+fn unacknowledged(fd: RawFd) -> io::Result<i32> {
+    let mut left = 0;
+    // SAFETY: the call writes one `int`.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut left) };
+    if result == 0 { Ok(left) } else { Err(io::Error::last_os_error()) }
 }
 
 fn time_left(deadline: Option<Mono>) -> Duration {
