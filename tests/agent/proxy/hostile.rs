@@ -103,7 +103,7 @@ fn raise_own_limit() {
 fn heads_that_are_too_large_are_refused() {
     while_trading(|outside| {
         let server = outside.serve(Server::Http);
-        let long = "a".repeat(80 * 1024);
+        let long = "a".repeat(200 * 1024);
         let many: String = (0..300).map(|n| format!("X-{n}: 1\r\n")).collect();
         for (what, head, codes) in [
             ("a long header", format!("GET http://{server}/ HTTP/1.1\r\nX: {long}\r\n\r\n"), ["431", "400"]),
@@ -115,7 +115,8 @@ fn heads_that_are_too_large_are_refused() {
             // The gate may have answered and closed before all of it is written.
             let _ = stream.write_all(head.as_bytes());
             let answer = String::from_utf8_lossy(&rest(&mut stream)).into_owned();
-            assert!(codes.iter().any(|code| answer.starts_with(&format!("HTTP/1.1 {code}"))), "{what}: {answer}");
+            let line = answer.lines().next().unwrap_or_default();
+            assert!(codes.iter().any(|code| line.starts_with(&format!("HTTP/1.1 {code}"))), "{what}: {line}");
         }
         assert_eq!(outside.heard().len(), 0, "nothing of that was passed on");
         // What clients do send, long cookies and all, passes.
