@@ -51,6 +51,8 @@ pub struct Pod {
     pub without: Option<&'static str>,
     /// The user that the container runs as.
     pub user: u32,
+    /// A folder outside that the container sees in the same place.
+    pub shared: Option<PathBuf>,
     /// Set to give the container a terminal.
     pub terminal: Option<OwnedFd>,
 }
@@ -78,7 +80,7 @@ impl Pod {
         let config = json!({"namespace": "trading", "bot": "doge", "standbyMode": "Warm", "inPlaceRestarts": 0,
             "reconcileRestarts": false, "stopSeconds": 2, "promote": null, "demote": null,
             "apiPort": API_PORT, "probePort": PROBE_PORT});
-        Pod { api, root, config, without: None, user: 0, terminal: None }
+        Pod { api, root, config, without: None, user: 0, shared: None, terminal: None }
     }
 
     /// Installs the agent as the init container does, then runs `script` under it.
@@ -102,6 +104,10 @@ impl Pod {
             mount --make-rprivate /
             mount --rbind -o ro /usr "$ROOT/usr"
             for device in null random urandom; do mount --bind "/dev/$device" "$ROOT/dev/$device"; done
+            if [ -n "$SHARED" ]; then
+              mkdir -p "$ROOT$SHARED"
+              mount --bind -o ro "$SHARED" "$ROOT$SHARED"
+            fi
             mount -t proc proc "$ROOT/proc"
             exec $SETSID chroot --userspec="$USER_ID:$USER_ID" "$ROOT" "$@""#;
         let log = self.root.join("tmp/container.log");
@@ -112,6 +118,7 @@ impl Pod {
         starter
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("ROOT", &self.root)
+            .env("SHARED", self.shared.as_deref().unwrap_or(Path::new("")))
             .env("USER_ID", self.user.to_string());
         starter.env("SETSID", if self.terminal.is_some() { "setsid --ctty" } else { "" });
         let variables = [
