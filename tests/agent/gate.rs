@@ -12,7 +12,7 @@ use super::pod::{PROBE_PORT, Pod, answered, in_pod, until};
 
 const TRADES: &str = "env > /tmp/env; exec sleep 1000";
 /// The lease of these tests is 4 s and the guard 1 s.
-const VALIDITY: Duration = Duration::from_secs(3);
+pub const VALIDITY: Duration = Duration::from_secs(3);
 
 pub fn with_gate(pod: &mut Pod, allowed: &[&str], standby: &[&str]) {
     pod.config["gate"] =

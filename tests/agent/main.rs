@@ -6,6 +6,7 @@ mod api;
 mod outside;
 mod pod;
 
+mod clients;
 mod gate;
 mod lease;
 mod processes;
