@@ -6,6 +6,7 @@ mod api;
 mod outside;
 mod pod;
 
+mod bench;
 mod clients;
 mod gate;
 mod lease;

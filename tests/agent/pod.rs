@@ -90,8 +90,9 @@ impl Pod {
 
     pub fn start_command(&self, command: &[&str]) -> Container {
         let destination = self.root.join(".tradingbot/tradingbot-agent");
-        let installed =
-            Command::new(env!("CARGO_BIN_EXE_tradingbot-agent")).arg("install").arg(&destination).status().unwrap();
+        // Another build of it can be named, for measurements.
+        let agent = std::env::var_os("TRADINGBOT_AGENT").unwrap_or(env!("CARGO_BIN_EXE_tradingbot-agent").into());
+        let installed = Command::new(agent).arg("install").arg(&destination).status().unwrap();
         assert!(installed.success());
         let mut words = vec!["/.tradingbot/tradingbot-agent", "run", "--"];
         words.extend(command);
@@ -146,18 +147,23 @@ impl Pod {
 
     /// A grant to this pod. One that shall trade is permitted to as soon as it was taken up.
     pub fn grant(&self, epoch: u64, permit: Permit) -> LeaseRecord {
+        let terms = Terms {
+            lease_duration: Duration::from_secs(4),
+            renew_period: Duration::from_millis(1_000),
+            renew_deadline: Duration::from_secs(2),
+            on_api_server_loss: OnApiServerLoss::Stop,
+        };
+        self.grant_on(terms, epoch, permit)
+    }
+
+    pub fn grant_on(&self, terms: Terms, epoch: u64, permit: Permit) -> LeaseRecord {
         self.api.set_permits(permit == Permit::Trade);
         let record = LeaseRecord {
             holder: Some(PodRef { name: "doge-0".into(), uid: "uid-0".into() }),
             epoch: Some(Epoch(epoch)),
             token: Some(FencingToken(epoch << 20)),
             permit: Some(if permit == Permit::Trade { Permit::Prepare } else { permit }),
-            terms: Some(Terms {
-                lease_duration: Duration::from_secs(4),
-                renew_period: Duration::from_millis(1_000),
-                renew_deadline: Duration::from_secs(2),
-                on_api_server_loss: OnApiServerLoss::Stop,
-            }),
+            terms: Some(terms),
             ..LeaseRecord::default()
         };
         self.api.put(&record);
