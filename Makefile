@@ -2,11 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
   $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,3 +52,9 @@ demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged
 
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover
+
+# The agent as it is shipped; only the clients and servers around it are built for tests.
+bench-gate: ## what the order gate costs, and how exactly it cuts: target/bench/gate.json
+	cargo build --profile agent --no-default-features --features agent --bin tradingbot-agent
+	TRADINGBOT_AGENT=$(abspath $(or $(CARGO_TARGET_DIR),target))/$(HOST)/agent/tradingbot-agent \
+	  cargo test --test agent -- --ignored --nocapture --exact bench::bench_gate
