@@ -42,7 +42,9 @@ impl Alarm {
             let mut event: libc::sigevent = std::mem::zeroed();
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = number();
-            event.sigev_notify_thread_id = libc::gettid();
+            // Not `libc::gettid`: the standard library refers to that one weakly, and where all is optimised together a
+            // static program is linked without it, so that the call leads nowhere.
+            event.sigev_notify_thread_id = libc::syscall(libc::SYS_gettid) as libc::pid_t;
             let mut timer: libc::timer_t = std::ptr::null_mut();
             if libc::timer_create(libc::CLOCK_BOOTTIME, &raw mut event, &raw mut timer) != 0 {
                 return Err(Error::last_os_error());
