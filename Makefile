@@ -35,6 +35,7 @@ lint: ## formatting, and lints as errors
 
 unit: ## tests that need no cluster
 	cargo test --lib --bins --examples $(WITHOUT_CLUSTER:%=--test %)
+	cargo test --package tradingbot-leadership
 
 model: ## search the model for a state in which two may trade
 	cargo test --package tradingbot-model

@@ -13,6 +13,7 @@ mod lease_link;
 mod local_api;
 mod log;
 mod narrate;
+mod page;
 mod processes;
 mod run;
 mod unsent;

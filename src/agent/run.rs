@@ -16,6 +16,7 @@ use super::guard::{EXIT_SURVIVORS, Guards};
 use super::hooks::Hook;
 use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
+use super::page::LeadershipPage;
 use super::processes::{self, HookStarter, Processes, Reaped};
 use super::unsent::OwnTraffic;
 use super::{clock, log, narrate};
@@ -79,6 +80,7 @@ pub(super) struct Shell {
     pub(super) link: LeaseLink,
     pub(super) own_traffic: OwnTraffic,
     pub(super) board: watch::Sender<Board>,
+    pub(super) page: LeadershipPage,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) sights: mpsc::Receiver<Sight>,
@@ -126,6 +128,7 @@ impl Shell {
             },
             hook_starter: processes.hook_starter(),
             fired: guards.fired(),
+            page: LeadershipPage::create(&settings.setup.boot),
             settings,
             state,
             guards,
@@ -255,6 +258,9 @@ impl Shell {
             let before = self.state.clone();
             let (state, effects) = step(&self.settings.setup, before.clone(), input, clock::now());
             self.state = state;
+            // First of all: whoever asks before an order hears "no" before anything is done to stop it. A "yes" carries
+            // its own deadline, so that it needs no guard.
+            self.page.show(leadership(&self.state), self.validity());
             narrate::changes(&before, &self.state);
             for effect in effects {
                 inputs.extend(self.carry_out(effect));
