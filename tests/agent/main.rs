@@ -6,5 +6,6 @@ mod api;
 mod pod;
 
 mod lease;
+mod page;
 mod processes;
 mod start;
