@@ -16,6 +16,7 @@ mod narrate;
 mod page;
 mod processes;
 mod run;
+mod switch;
 mod unsent;
 
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
 use super::page::LeadershipPage;
 use super::processes::{self, HookStarter, Processes, Reaped};
+use super::switch::DeadMansSwitch;
 use super::unsent::OwnTraffic;
 use super::{clock, log, narrate};
 use crate::core::agent::{Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, step, wake_at};
@@ -86,6 +87,7 @@ pub(super) struct Shell {
     pub(super) sights: mpsc::Receiver<Sight>,
     pub(super) writing: Option<AbortHandle>,
     pub(super) hook: Option<AbortHandle>,
+    pub(super) switch: DeadMansSwitch,
     pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
     pub(super) errands: u64,
@@ -127,6 +129,7 @@ impl Shell {
                 ports: [settings.config.api_port, settings.config.probe_port],
             },
             hook_starter: processes.hook_starter(),
+            switch: DeadMansSwitch::new(settings.config.dead_mans_switch.as_ref(), processes.hook_starter()),
             fired: guards.fired(),
             page: LeadershipPage::create(&settings.setup.boot),
             settings,
@@ -159,6 +162,7 @@ impl Shell {
                 biased;
                 Some(message) = self.inbox.recv() => self.hear(message),
                 Some(sight) = self.sights.recv() => self.see(sight),
+                () = self.switch.ended() => self.feed(Input::Switched),
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => self.feed(Input::Tick),
             }
         }
