@@ -9,3 +9,4 @@ mod lease;
 mod page;
 mod processes;
 mod start;
+mod switch;
