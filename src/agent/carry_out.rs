@@ -33,6 +33,11 @@ impl Shell {
             Effect::CallSwitch => self.switch.begin(leadership(&self.state)),
             Effect::AbandonSwitch => self.switch.abandon(),
             Effect::Guard(deadline) => self.guards.set(deadline),
+            Effect::Gate(passage) => {
+                if let Some(gate) = &self.gate {
+                    gate.set(passage);
+                }
+            }
             Effect::Exit => self.ended = true,
         }
         None

@@ -5,6 +5,7 @@
 mod carry_out;
 mod clock;
 mod config;
+mod gate;
 mod guard;
 mod hooks;
 mod install;
@@ -16,6 +17,7 @@ mod narrate;
 mod page;
 mod processes;
 mod run;
+mod surroundings;
 mod switch;
 mod unsent;
 
