@@ -22,6 +22,13 @@ fn calling(setup: impl FnOnce(&mut Setup)) -> World {
     world
 }
 
+fn abandoned_before(world: &World, stop: &Effect) {
+    let position = |wanted: &Effect| world.effects.iter().position(|effect| effect == wanted);
+    let abandoned = position(&Effect::AbandonSwitch).expect("the call is abandoned");
+    let stopped = position(stop).expect("the stop begins");
+    assert!(abandoned < stopped, "{:?}", world.effects);
+}
+
 /// A second of an agent whose renewals succeed.
 fn second(world: &mut World) {
     for _ in 0..10 {
@@ -78,10 +85,7 @@ fn at_a_demotion_the_call_under_way_is_abandoned_before_anything_else_and_none_f
     for hook in [true, false] {
         let mut world = calling(|setup| setup.demote_hook = hook);
         world.permit(Permit::Revoke);
-        let position = |wanted: &Effect| world.effects.iter().position(|effect| effect == wanted);
-        let abandoned = position(&Effect::AbandonSwitch).expect("the call is abandoned");
-        let stopped = position(if hook { &Effect::Demote } else { &Effect::Signal }).expect("the stop begins");
-        assert!(abandoned < stopped, "{:?}", world.effects);
+        abandoned_before(&world, if hook { &Effect::Demote } else { &Effect::Signal });
         // Too late to matter.
         world.feed(Input::Switched);
         second(&mut world);
@@ -110,7 +114,7 @@ fn no_call_begins_past_the_renew_deadline_however_late_the_agent_wakes() {
 fn a_restart_in_place_pauses_the_calls_until_the_bot_trades_again() {
     let mut world = calling(|setup| setup.in_place_restarts = 1);
     world.feed(Input::Exited(Exit::Code(1)));
-    assert_eq!(world.effects.first(), Some(&Effect::AbandonSwitch));
+    abandoned_before(&world, &Effect::Sweep);
     world.everything_dies();
     world.pass(0);
     world.expect(is_start, "restart");
