@@ -1,7 +1,7 @@
 //! What the order gate lets through, and where to: pure, so that operator and agent refuse the same.
 
+use ::core::net::{IpAddr, Ipv4Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use crate::core::time::Mono;
