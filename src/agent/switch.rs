@@ -1,8 +1,8 @@
 //! Carrying the dead-man's switch out. When it is called is decided in the core.
 
-use std::future::{Future, pending};
-use std::pin::Pin;
+use std::future::pending;
 
+use futures::future::LocalBoxFuture;
 use tracing::{info, warn};
 
 use super::hooks;
@@ -18,7 +18,7 @@ pub(super) struct DeadMansSwitch {
     call: Option<HookCall>,
     starter: HookStarter,
     // Polled by the agent's loop and no task of its own: dropped, it is over at once, with its process or connection.
-    running: Option<Pin<Box<dyn Future<Output = Result<(), String>>>>>,
+    running: Option<LocalBoxFuture<'static, Result<(), String>>>,
     failures: u32,
 }
 
@@ -58,7 +58,7 @@ impl DeadMansSwitch {
             }
             Ok(()) => {}
             Err(sentence) => {
-                if self.failures % LINES == 0 {
+                if self.failures.is_multiple_of(LINES) {
                     let so_far = self.failures + 1;
                     warn!(
                         "Trading on, but the exchange may cancel all orders (failed call {so_far} in a row): {sentence}"
