@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -159,6 +160,67 @@ fn no_reader_sees_parts_of_two_states() {
         done.store(true, Ordering::Relaxed);
         readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>()
     });
+    assert!(read > 1_000, "only {read} states were read");
+}
+
+/// Runs Python with the client imported and the page's path in `sys.argv[1]`.
+fn python(file: &File, program: &str) -> Child {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../python");
+    let program = format!("import sys\nfrom tradingbot_leadership import Leadership\n{program}");
+    let mut command = Command::new("python3");
+    command.args(["-B", "-c", &program]).arg(&file.path).current_dir(folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("python3 is installed")
+}
+
+fn printed(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn python_says_the_same() {
+    let file = File::new("python");
+    let check = "print(*Leadership(sys.argv[1]).check())";
+    assert_eq!(printed(python(&file, check)), "False standby 0 0 0\n");
+    file.page.write(&active(Instant::NEVER));
+    assert_eq!(printed(python(&file, check)), format!("True active 7 {} None\n", 7 << 20));
+    for deadline in [Instant { boottime: 1, ..from_now(HOUR) }, Instant { monotonic_raw: 1, ..from_now(HOUR) }] {
+        file.page.write(&active(deadline));
+        assert_eq!(printed(python(&file, check)), format!("False active 7 {} 0\n", 7 << 20));
+    }
+    file.page.write(&active(from_now(HOUR)));
+    assert!(printed(python(&file, check)).starts_with(&format!("True active 7 {} 3", 7 << 20)));
+    file.page.open();
+    assert_eq!(printed(python(&file, check)), "False unknown 0 0 0\n");
+    fs::write(&file.path, [0; SIZE]).unwrap();
+    assert!(printed(python(&file, check)).contains("it does not begin with TBLEADER"));
+}
+
+#[test]
+fn no_reader_in_python_sees_parts_of_two_states() {
+    let file = File::new("python-mix");
+    let program = "
+check, read = Leadership(sys.argv[1]).check, 0
+for _ in range(200_000):
+    may_trade, role, epoch, token, _ = check()
+    if role != 'unknown':
+        assert token == epoch << 10 and may_trade == (epoch % 2 == 1), (may_trade, role, epoch, token)
+        assert role == ('active' if epoch % 2 else 'standby'), (role, epoch)
+        read += 1
+print('read', read)";
+    let mut child = python(&file, program);
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    let mut n = 0;
+    while n % 1_000 != 0 || (child.try_wait().unwrap().is_none() && std::time::Instant::now() < end) {
+        n += 1;
+        let (role, deadline) = if n % 2 == 1 { (Role::Active, Instant::NEVER) } else { (Role::Standby, Instant::PAST) };
+        file.page.write(&View { role, epoch: n, fencing_token: n << 10, deadline });
+        // Python needs a moment for its two readings.
+        (0..200).for_each(|_| std::hint::spin_loop());
+    }
+    let printed = printed(child);
+    let read: u64 =
+        printed.trim().strip_prefix("read ").and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{printed}"));
     assert!(read > 1_000, "only {read} states were read");
 }
 
