@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tradingbot::core::lease::{AgentState, Permit, ReleaseReason};
+use tradingbot::core::lease::{AgentState, Permit};
 
 use super::api::Mode;
 use super::pod::{PROBE_PORT, Pod, answered, in_pod, until};
@@ -139,8 +139,7 @@ fn a_call_over_http_has_its_password_and_is_closed_at_the_demotion() {
         let mut rest = [0; 16];
         let closed = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut rest)).await;
         assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
-        let released = pod.lease("released", |lease| lease.state == AgentState::Released).await;
-        assert_eq!(ReleaseReason::parse(&released.reason), Some(ReleaseReason::Revoked));
+        pod.lease("released", |lease| lease.state == AgentState::Released).await;
     });
 }
 
