@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-page
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -35,6 +35,7 @@ lint: ## formatting, and lints as errors
 
 unit: ## tests that need no cluster
 	cargo test --lib --bins --examples $(WITHOUT_CLUSTER:%=--test %)
+	cargo test --package tradingbot-leadership
 
 model: ## search the model for a state in which two may trade
 	cargo test --package tradingbot-model
@@ -50,3 +51,6 @@ demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged
 
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover
+
+bench-page: ## what a bot's check before an order costs, nanoseconds: target/bench/page.json
+	cargo run --quiet --release --package tradingbot-leadership --example bench_page -- $(CURDIR)/target/bench/page.json

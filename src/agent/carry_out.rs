@@ -30,6 +30,8 @@ impl Shell {
             }
             Effect::Sweep => return self.sweep(),
             Effect::Drain => self.drain(),
+            Effect::CallSwitch => self.switch.begin(leadership(&self.state)),
+            Effect::AbandonSwitch => self.switch.abandon(),
             Effect::Guard(deadline) => self.guards.set(deadline),
             Effect::Gate(passage) => {
                 if let Some(gate) = &self.gate {

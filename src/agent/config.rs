@@ -94,6 +94,7 @@ impl Settings {
             promote_hook: config.promote.is_some(),
             demote_hook: config.demote.is_some(),
             stop: Duration::from_secs(config.stop_seconds),
+            switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
         };
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let host: IpAddr = host.parse().map_err(|_| Refusal::Unusable {

@@ -14,9 +14,11 @@ mod lease_link;
 mod local_api;
 mod log;
 mod narrate;
+mod page;
 mod processes;
 mod run;
 mod surroundings;
+mod switch;
 mod unsent;
 
 use std::process::ExitCode;

@@ -17,8 +17,10 @@ use super::guard::{EXIT_SURVIVORS, Guards};
 use super::hooks::Hook;
 use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
+use super::page::LeadershipPage;
 use super::processes::{self, HookStarter, Processes, Reaped};
 use super::surroundings::Surroundings;
+use super::switch::DeadMansSwitch;
 use super::unsent::OwnTraffic;
 use super::{clock, log, narrate};
 use crate::api::agent_config::AgentConfig;
@@ -87,11 +89,13 @@ pub(super) struct Shell {
     pub(super) link: LeaseLink,
     pub(super) own_traffic: OwnTraffic,
     pub(super) board: watch::Sender<Board>,
+    pub(super) page: LeadershipPage,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) sights: mpsc::Receiver<Sight>,
     pub(super) writing: Option<AbortHandle>,
     pub(super) hook: Option<AbortHandle>,
+    pub(super) switch: DeadMansSwitch,
     pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
     pub(super) errands: u64,
@@ -138,7 +142,9 @@ impl Shell {
         Ok(Shell {
             own_traffic: OwnTraffic { api_server: settings.api_server, ports: own_ports(&settings.config) },
             hook_starter: processes.hook_starter(),
+            switch: DeadMansSwitch::new(settings.config.dead_mans_switch.as_ref(), processes.hook_starter()),
             fired: guards.fired(),
+            page: LeadershipPage::create(&settings.setup.boot),
             settings,
             state,
             guards,
@@ -170,6 +176,7 @@ impl Shell {
                 biased;
                 Some(message) = self.inbox.recv() => self.hear(message),
                 Some(sight) = self.sights.recv() => self.see(sight),
+                () = self.switch.ended() => self.feed(Input::Switched),
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => self.feed(Input::Tick),
             }
         }
@@ -269,6 +276,9 @@ impl Shell {
             let before = self.state.clone();
             let (state, effects) = step(&self.settings.setup, before.clone(), input, clock::now());
             self.state = state;
+            // First of all: whoever asks before an order hears "no" before anything is done to stop it. A "yes" carries
+            // its own deadline, so that it needs no guard.
+            self.page.show(leadership(&self.state), self.validity());
             narrate::changes(&before, &self.state);
             for effect in effects {
                 inputs.extend(self.carry_out(effect));

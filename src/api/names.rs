@@ -50,6 +50,8 @@ pub const AGENT_DIR: &str = "/.tradingbot";
 pub const AGENT_CREDENTIALS_DIR: &str = "/.tradingbot-credentials";
 /// Where the agent puts what the bot reads from memory: an `emptyDir` of its container.
 pub const RUN_DIR: &str = "/run/tradingbot";
+/// The file in it that says what the bot may do.
+pub const LEADERSHIP_PAGE: &str = "leadership";
 /// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch>/{username,password}`.
 pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
 /// The environment variable with the agent's configuration, as JSON.

@@ -21,6 +21,7 @@ const SPEC: &str = "/properties/spec";
 const LEADERSHIP: &str = "/properties/spec/properties/leadership";
 const PROMOTE: &str = "/properties/spec/properties/hooks/properties/promote";
 const DEMOTE: &str = "/properties/spec/properties/hooks/properties/demote";
+const DEAD_MANS_SWITCH: &str = "/properties/spec/properties/hooks/properties/deadMansSwitch";
 const RECONCILIATION: &str = "/properties/spec/properties/reconciliation";
 
 const ORDER_GATE: &str = "/properties/spec/properties/orderGate";
@@ -151,6 +152,12 @@ pub const BOT: &[Rule] = &[
     ),
     rule(PROMOTE, HOOK, HOOK_MESSAGE),
     rule(DEMOTE, HOOK, HOOK_MESSAGE),
+    rule(DEAD_MANS_SWITCH, HOOK, HOOK_MESSAGE),
+    rule(
+        DEAD_MANS_SWITCH,
+        "self.timeoutSeconds <= self.everySeconds",
+        "spec.hooks.deadMansSwitch.timeoutSeconds (5 where it is not set) must not be more than everySeconds, so that one call has ended when the next is due: make timeoutSeconds shorter or everySeconds longer.",
+    ),
     rule(
         RECONCILIATION,
         "(has(self.command) && size(self.command) > 0) != has(self.jobTemplate)",

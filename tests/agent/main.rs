@@ -8,5 +8,7 @@ mod pod;
 
 mod gate;
 mod lease;
+mod page;
 mod processes;
 mod start;
+mod switch;

@@ -132,6 +132,40 @@ async fn bad_bots_are_refused_with_a_sentence_that_says_what_to_change() {
             "A hook calls either exec or http: set exactly one of the two.",
         ),
         (
+            "a dead-man's switch that calls nothing",
+            |b| b["spec"]["hooks"] = json!({"deadMansSwitch": {"everySeconds": 10}}),
+            "A hook calls either exec or http: set exactly one of the two.",
+        ),
+        (
+            "a dead-man's switch that calls two things",
+            |b| {
+                let both = json!({"exec": {"command": ["/x"]}, "http": {"port": 80}, "everySeconds": 10});
+                b["spec"]["hooks"] = json!({"deadMansSwitch": both});
+            },
+            "A hook calls either exec or http: set exactly one of the two.",
+        ),
+        (
+            "a dead-man's switch whose call outlasts its period",
+            |b| {
+                let slow = json!({"exec": {"command": ["/x"]}, "everySeconds": 10, "timeoutSeconds": 11});
+                b["spec"]["hooks"] = json!({"deadMansSwitch": slow});
+            },
+            "spec.hooks.deadMansSwitch.timeoutSeconds (5 where it is not set) must not be more than everySeconds",
+        ),
+        (
+            "a dead-man's switch whose period is shorter than the usual timeout",
+            |b| {
+                let fast = json!({"exec": {"command": ["/x"]}, "everySeconds": 4});
+                b["spec"]["hooks"] = json!({"deadMansSwitch": fast});
+            },
+            "make timeoutSeconds shorter or everySeconds longer",
+        ),
+        (
+            "a dead-man's switch without a period",
+            |b| b["spec"]["hooks"] = json!({"deadMansSwitch": {"exec": {"command": ["/x"]}}}),
+            "spec.hooks.deadMansSwitch.everySeconds: Required value",
+        ),
+        (
             "a hook that never times out",
             |b| b["spec"]["hooks"] = json!({"demote": {"exec": {"command": ["/x"]}, "timeoutSeconds": 0}}),
             "timeoutSeconds in body should be greater than or equal to 1",
@@ -235,7 +269,8 @@ async fn good_bots_are_accepted() {
             b["spec"]["volumeClaimTemplates"] = json!([claim("data")]);
             b["spec"]["standbyMode"] = json!("Hot");
             let http = json!({"port": 8080, "path": "/api/v1/start", "basicAuthSecretRef": {"name": "api"}});
-            b["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}}});
+            b["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}},
+                "deadMansSwitch": {"http": {"port": 8080, "path": "/alive"}, "everySeconds": 1, "timeoutSeconds": 1}});
             b["spec"]["failover"] = json!({"mode": "Manual", "rateLimit": {"maxFailovers": 0}});
             b["spec"]["leadership"] = json!({"onApiServerLoss": "Continue"});
             let reconciliation = json!({"command": ["/bot", "reconcile"], "runOn": ["Restart"], "onFailure": "Block"});

@@ -21,6 +21,7 @@ fn setup(index: usize, starts: u8) -> Setup {
         promote_hook: false,
         demote_hook: false,
         stop: TICK,
+        switch_every: None,
     }
 }
 
@@ -58,7 +59,9 @@ fn feed(world: &mut World, i: usize, input: Input) {
                 }
                 Effect::Drain => inputs.push_back(Input::Drained),
                 Effect::Guard(_) | Effect::Gate(_) | Effect::Signal => {}
-                Effect::Promote | Effect::Demote | Effect::Exit => unreachable!("{effect:?} is not set up"),
+                Effect::Promote | Effect::Demote | Effect::CallSwitch | Effect::AbandonSwitch | Effect::Exit => {
+                    unreachable!("{effect:?} is not set up")
+                }
             }
         }
     }

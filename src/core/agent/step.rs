@@ -70,6 +70,9 @@ pub fn wake_at(state: &State) -> Option<Mono> {
     if let Process::Waiting(at) | Process::Terminating(at) = state.process {
         times.push(at);
     }
+    if let Switch::Due(at) = state.switch {
+        times.push(at);
+    }
     if let Some(hold) = &state.hold {
         if state.may_write_again() && hold.wants_to_write(&state.process) {
             times.push(hold.next_write);
@@ -184,6 +187,7 @@ impl Machine<'_> {
             Input::Drained if self.s.process == Process::Draining => self.s.process = Process::Drained,
             Input::Promoted(result) => self.promoted(result),
             Input::Demoted if self.s.process == Process::Demoting => self.terminate(),
+            Input::Switched => self.switched(),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Demoted | Input::Tick => {}
         }
@@ -193,6 +197,7 @@ impl Machine<'_> {
         self.heed_permit();
         self.run_process();
         self.write();
+        self.switch();
         self.end();
     }
 

@@ -5,6 +5,7 @@ mod leaving;
 mod renewing;
 mod restarting;
 mod stopping;
+mod switching;
 mod taking_up;
 
 use std::time::Duration;
@@ -50,6 +51,7 @@ impl World {
             promote_hook: false,
             demote_hook: false,
             stop: Duration::from_secs(3),
+            switch_every: None,
         };
         World { setup, state: State::default(), lease: LeaseRecord::default(), now: Mono::both(START), effects: vec![] }
     }
