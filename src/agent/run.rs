@@ -59,6 +59,7 @@ pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
     let guards = Guards::new().map_err(system("starting the guard process"))?;
     static FENCE: Fence = Fence::new();
     guards.start_thread(&FENCE).map_err(system("starting the guard thread"))?;
+    FENCE.set(passage(&State::default()));
     let gate = settings.config.gate.as_ref().map(|config| Gate::start(config, &settings, &FENCE)).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("starting the runtime"))?;
@@ -120,9 +121,6 @@ impl Shell {
         let processes = Processes::new(settings.command.clone(), Surroundings::new(&settings.config));
         let link = LeaseLink::new(client, &settings);
         let state = State::default();
-        if let Some(gate) = &gate {
-            gate.set(passage(&state));
-        }
         let (board, reader) = watch::channel(Board {
             leadership: leadership(&state),
             validity: Validity::None,

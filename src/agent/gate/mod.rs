@@ -53,7 +53,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Listens and serves on a thread of its own, closed until it is told otherwise.
+    /// Listens and serves on a thread of its own, as far as the fence is open by then.
     ///
     /// # Errors
     /// Where the port is taken, the configuration cannot be read, or the system does not give what is needed.
