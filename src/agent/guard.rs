@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::clock;
 use super::kill;
+use super::sockets::Destroyer;
 use crate::core::time::Mono;
 
 /// What agent and guards share, in memory that survives fork.
@@ -163,6 +164,7 @@ fn guard_process(page: &'static Page) -> ! {
 }
 
 fn watch(page: &'static Page, place: Place) -> ! {
+    let connections = Destroyer::new();
     loop {
         if page.armed.load(Ordering::SeqCst) == 0 {
             futex(&page.armed, libc::FUTEX_WAIT, 0);
@@ -172,7 +174,7 @@ fn watch(page: &'static Page, place: Place) -> ! {
         let deadline = Mono { first: page.first.load(Ordering::SeqCst), second: page.second.load(Ordering::SeqCst) };
         if now.has_possibly_reached(deadline) {
             page.fired.fetch_add(1, Ordering::SeqCst);
-            sweep(page, place);
+            sweep(page, place, &connections);
             // The agent takes the deadline back when it has understood; until then look again soon.
             sleep_until(clock::now().first + 20 * SWEEP_PAUSE);
             continue;
@@ -182,12 +184,14 @@ fn watch(page: &'static Page, place: Place) -> ! {
     }
 }
 
-fn sweep(page: &Page, place: Place) {
+fn sweep(page: &Page, place: Place, connections: &Destroyer) {
     let end = clock::now().first + SWEEP_TIME;
     while clock::now().first < end {
         kill::everything();
         let spared = if place == Place::Agent { page.guard.load(Ordering::SeqCst) } else { 0 };
-        if !kill::anything_left(spared) {
+        let left = kill::anything_left(spared);
+        connections.destroy();
+        if !left {
             return;
         }
         sleep_until(clock::now().first + SWEEP_PAUSE);

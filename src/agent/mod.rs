@@ -15,6 +15,7 @@ mod log;
 mod narrate;
 mod processes;
 mod run;
+mod sockets;
 mod unsent;
 
 use std::process::ExitCode;

@@ -18,9 +18,9 @@ use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
 use super::processes::{self, HookStarter, Processes, Reaped};
 use super::unsent::OwnTraffic;
-use super::{clock, log, narrate};
+use super::{clock, log, narrate, sockets};
 use crate::core::agent::{Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, step, wake_at};
-use crate::core::lease::{LeaseRecord, OnApiServerLoss};
+use crate::core::lease::{LeaseRecord, OnApiServerLoss, OrderPath};
 use crate::core::time::Mono;
 
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -44,11 +44,16 @@ pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
     if pid != 1 {
         return Err(Refusal::NotPidOne(pid));
     }
-    let settings = Settings::from_env(command)?;
+    let mut settings = Settings::from_env(command)?;
     processes::no_new_privileges().map_err(system("setting no_new_privs"))?;
     // Before anything is claimed: the kubelet's word that this container ended names this boot (design, rule 6).
     std::fs::write(TERMINATION_LOG, settings.setup.boot.to_string()).map_err(Refusal::TerminationLog)?;
     log::start();
+    match sockets::prepare(&settings) {
+        Ok(()) if settings.setup.path == OrderPath::Killed => settings.setup.path = OrderPath::SocketsDestroyed,
+        Ok(()) => {}
+        Err(why) => info!("Connections of a bot that was killed cannot be destroyed: {why}."),
+    }
     let guards = Guards::new().map_err(system("starting the guard process"))?;
     guards.start_thread().map_err(system("starting the guard thread"))?;
     let runtime =

@@ -7,4 +7,5 @@ mod pod;
 
 mod lease;
 mod processes;
+mod sockets;
 mod start;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason, Revoke, Terms};
+use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
 
 /// What does not change while an agent runs.
@@ -26,6 +26,8 @@ pub struct Setup {
     pub demote_hook: bool,
     /// From SIGTERM to SIGKILL when the process is stopped gracefully.
     pub stop: Duration,
+    /// How orders are fenced, as far as is known at the start.
+    pub path: OrderPath,
 }
 
 /// All that an agent remembers.
@@ -50,6 +52,8 @@ pub struct State {
     pub leaving: bool,
     /// The deadline that the guards were last given.
     pub guarded: Option<Mono>,
+    /// How orders are fenced, where that is no longer as at the start.
+    pub path: Option<OrderPath>,
 }
 
 /// A grant to this pod.
@@ -163,6 +167,8 @@ pub enum Input {
     Promoted(Result<(), String>),
     /// The demote hook ended; a failure does not hold the stop up.
     Demoted,
+    /// How orders are fenced was looked at again.
+    Path(OrderPath),
     /// SIGTERM.
     Terminate,
     /// Time has passed.
@@ -223,6 +229,8 @@ pub struct Write {
     pub epoch: Epoch,
     /// What it writes.
     pub kind: WriteKind,
+    /// How orders are fenced: what claims and renewals report.
+    pub path: OrderPath,
 }
 
 /// What a write says.
