@@ -2,6 +2,8 @@
 //!
 //! What is decided is in [`crate::core::agent`]; here it is carried out.
 
+mod bypass;
+mod canary;
 mod carry_out;
 mod clock;
 mod config;

@@ -18,7 +18,7 @@ use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
 use super::processes::{self, HookStarter, Processes, Reaped};
 use super::unsent::OwnTraffic;
-use super::{clock, log, narrate, sockets};
+use super::{bypass, canary, clock, log, narrate, sockets};
 use crate::core::agent::{Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, step, wake_at};
 use crate::core::lease::{LeaseRecord, OnApiServerLoss, OrderPath};
 use crate::core::time::Mono;
@@ -73,6 +73,7 @@ pub(super) enum Message {
     Hook(u64, Hook, Result<(), String>),
     Swept,
     Drained(u64),
+    Path(OrderPath),
 }
 
 pub(super) struct Shell {
@@ -124,11 +125,19 @@ impl Shell {
             });
         }
         tokio::spawn(link.clone().watch(see));
+        let own_traffic = OwnTraffic {
+            api_server: settings.api_server,
+            ports: [settings.config.api_port, settings.config.probe_port],
+        };
+        if let Some(gate) = &settings.config.gate {
+            let exceptions = bypass::Exceptions::new(&gate.no_proxy);
+            tokio::spawn(bypass::watch(own_traffic.clone(), exceptions, messages.clone()));
+            if let Some(port) = gate.canary_port {
+                canary::start(port).await?;
+            }
+        }
         Ok(Shell {
-            own_traffic: OwnTraffic {
-                api_server: settings.api_server,
-                ports: [settings.config.api_port, settings.config.probe_port],
-            },
+            own_traffic,
             hook_starter: processes.hook_starter(),
             fired: guards.fired(),
             settings,
@@ -203,6 +212,7 @@ impl Shell {
             }
             Message::Drained(errand) if errand == self.errands => self.feed(Input::Drained),
             Message::Swept => self.feed(Input::Swept),
+            Message::Path(path) => self.feed(Input::Path(path)),
             Message::Hook(..) | Message::Drained(_) => {}
         }
     }

@@ -244,3 +244,24 @@ fn a_healthy_link_loses_the_connection_and_the_agent_keeps_its_own() {
         assert!(!pod.log().contains("Cannot watch the Lease"), "{}", pod.log());
     });
 }
+
+#[test]
+fn a_bot_that_goes_past_its_gate_is_told_of_and_the_canary_answers() {
+    in_pod(|mut pod| async move {
+        let exchange = Exchange::open();
+        pod.config["gate"] = serde_json::json!({"port": 9796, "allowedHosts": [], "standbyHosts": [], "noProxy": [], "canaryPort": 9799});
+        let script = format!("exec 3<>/dev/tcp/10.77.0.2/{PORT}; echo early >&3; exec sleep 1000");
+        let _container = pod.start_command(&["/bin/bash", "-c", &script]);
+        pod.grant(1, Permit::Trade);
+        assert_eq!(exchange.next_within(Duration::from_secs(20)).await.as_deref(), Some("early"));
+        // Before it was looked, and if it is looked only now, it is believed.
+        let past = OrderPath::Bypassed(format!("10.77.0.2:{PORT}"));
+        pod.lease("said to be gated or bypassed", |lease| lease.path == OrderPath::Gated || lease.path == past).await;
+        pod.lease("said to be bypassed", |lease| lease.path == past).await;
+        let canary = tokio::net::TcpStream::connect(("10.77.0.1", 9799)).await.expect("the canary listens");
+        let mut byte = [0u8];
+        let read = async { tokio::io::AsyncReadExt::read(&mut { canary }, &mut byte).await };
+        let end = tokio::time::timeout(Duration::from_secs(5), read).await.expect("it closes at once");
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    });
+}
