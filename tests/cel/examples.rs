@@ -46,6 +46,26 @@ async fn the_bot_in_the_readme_is_accepted_and_the_first_example_is_short() {
     cluster.clean_up().await;
 }
 
+/// Whole objects; parts of one do not begin with an apiVersion.
+#[tokio::test]
+async fn every_object_in_the_how_tos_is_accepted() {
+    let cluster = Cluster::with_namespace("how-tos").await;
+    let folder = root().join("target/docs");
+    fs::create_dir_all(&folder).unwrap();
+    let mut tried = 0;
+    for entry in fs::read_dir(root().join("docs/how-to")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for block in text.split("```yaml\n").skip(1).filter(|block| block.starts_with("apiVersion:")) {
+            let file = folder.join(format!("how-to-{tried}.yaml"));
+            fs::write(&file, block.split("```").next().unwrap_or_default()).unwrap();
+            accepted(&cluster, &file);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 1, "no object was found");
+    cluster.clean_up().await;
+}
+
 #[test]
 fn every_make_target_that_the_documents_name_is_there() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
