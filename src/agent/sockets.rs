@@ -139,21 +139,24 @@ pub(super) async fn wait_or_destroy(sent: impl Future<Output = ()>) {
         if timeout(PATIENCE, &mut sent).await.is_ok() {
             return;
         }
-        destroy();
-        sleep(BELOW).await;
+        let copies = if destroy().gone > 0 { BELOW } else { Duration::ZERO };
+        tokio::join!(sent, sleep(copies));
+        return;
     }
     sent.await;
 }
 
 /// Destroys them now and says so in the log: for the agent itself, when everything was killed.
-pub(super) fn destroy() {
-    match Destroyer::new().destroy() {
+pub(super) fn destroy() -> Destroyed {
+    let all = Destroyer::new().destroy();
+    match all {
         Destroyed { gone: 0, left: 0 } => {}
         Destroyed { gone, left: 0 } => info!("Destroyed {gone} connections, with whatever was still to be sent."),
         Destroyed { gone, left } => {
             warn!("Destroyed {gone} connections; {left} could not be. What is unsent on them may still arrive.");
         }
     }
+    all
 }
 
 /// Two netlink sockets, closed on drop: a list is read from one while answers come in on the other.
