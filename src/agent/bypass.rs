@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn own() -> OwnTraffic {
-        OwnTraffic { api_server: "10.96.0.1:443".parse().unwrap(), ports: [9797, 9798] }
+        OwnTraffic { api_server: "10.96.0.1:443".parse().unwrap(), ports: vec![9797, 9798] }
     }
 
     fn table(rows: &[(&str, &str, &str, u64)]) -> Vec<String> {

@@ -7,6 +7,7 @@ mod canary;
 mod carry_out;
 mod clock;
 mod config;
+mod gate;
 mod guard;
 mod hooks;
 mod install;
@@ -18,6 +19,7 @@ mod narrate;
 mod processes;
 mod run;
 mod sockets;
+mod surroundings;
 mod unsent;
 
 use std::process::ExitCode;

@@ -14,14 +14,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 pub(super) struct OwnTraffic {
     /// To the API server.
     pub(super) api_server: SocketAddr,
-    /// From probes and the local API.
-    pub(super) ports: [u16; 2],
+    /// Where the agent listens: for probes, the local API and the gate.
+    pub(super) ports: Vec<u16>,
 }
 
 impl OwnTraffic {
     /// Whether a connection with these ends is the agent's own.
     pub(super) fn is(&self, local: SocketAddr, peer: SocketAddr) -> bool {
-        [local, peer].contains(&self.api_server) || self.ports.contains(&local.port())
+        let to_the_agent = peer.ip().is_loopback() && self.ports.contains(&peer.port());
+        [local, peer].contains(&self.api_server) || self.ports.contains(&local.port()) || to_the_agent
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     fn own() -> OwnTraffic {
-        OwnTraffic { api_server: "10.96.0.1:443".parse().unwrap(), ports: [9797, 9798] }
+        OwnTraffic { api_server: "10.96.0.1:443".parse().unwrap(), ports: vec![9796, 9797, 9798] }
     }
 
     fn line(local: &str, peer: &str, state: &str, queued: &str) -> String {
@@ -127,6 +128,8 @@ mod tests {
         assert!(holds_bytes(&line(local, peer, "01", "00000000"), &own()).is_none());
         assert!(holds_bytes(&line(local, "0100600A:01BB", "01", "00000200"), &own()).is_none());
         assert!(holds_bytes(&line("0200000A:2646", peer, "01", "00000200"), &own()).is_none());
+        assert!(holds_bytes(&line("0100007F:C350", "0100007F:2644", "01", "00000200"), &own()).is_none(), "the gate");
+        assert!(holds_bytes(&line(local, "0300000A:2644", "01", "00000200"), &own()).is_some(), "another's port");
     }
 
     #[test]
