@@ -2,6 +2,8 @@
 //!
 //! What is decided is in [`crate::core::agent`]; here it is carried out.
 
+mod bypass;
+mod canary;
 mod carry_out;
 mod clock;
 mod config;
@@ -17,6 +19,7 @@ mod narrate;
 mod page;
 mod processes;
 mod run;
+mod sockets;
 mod surroundings;
 mod switch;
 mod unsent;

@@ -22,12 +22,12 @@ use super::processes::{self, HookStarter, Processes, Reaped};
 use super::surroundings::Surroundings;
 use super::switch::DeadMansSwitch;
 use super::unsent::OwnTraffic;
-use super::{clock, log, narrate};
+use super::{bypass, canary, clock, log, narrate, sockets};
 use crate::api::agent_config::AgentConfig;
 use crate::core::agent::{
     Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, passage, step, wake_at,
 };
-use crate::core::lease::{LeaseRecord, OnApiServerLoss};
+use crate::core::lease::{LeaseRecord, OnApiServerLoss, OrderPath};
 use crate::core::time::Mono;
 
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -51,11 +51,16 @@ pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
     if pid != 1 {
         return Err(Refusal::NotPidOne(pid));
     }
-    let settings = Settings::from_env(command)?;
+    let mut settings = Settings::from_env(command)?;
     processes::no_new_privileges().map_err(system("setting no_new_privs"))?;
     // Before anything is claimed: the kubelet's word that this container ended names this boot (design, rule 6).
     std::fs::write(TERMINATION_LOG, settings.setup.boot.to_string()).map_err(Refusal::TerminationLog)?;
     log::start();
+    match sockets::prepare(&settings) {
+        Ok(()) if settings.setup.path == OrderPath::Killed => settings.setup.path = OrderPath::SocketsDestroyed,
+        Ok(()) => {}
+        Err(why) => info!("Connections of a bot that was killed cannot be destroyed: {why}."),
+    }
     let guards = Guards::new().map_err(system("starting the guard process"))?;
     static FENCE: Fence = Fence::new();
     guards.start_thread(&FENCE).map_err(system("starting the guard thread"))?;
@@ -78,6 +83,7 @@ pub(super) enum Message {
     Hook(u64, Hook, Result<(), String>),
     Swept,
     Drained(u64),
+    Path(OrderPath),
 }
 
 pub(super) struct Shell {
@@ -137,8 +143,16 @@ impl Shell {
             });
         }
         tokio::spawn(link.clone().watch(see));
+        let own_traffic = OwnTraffic { api_server: settings.api_server, ports: own_ports(&settings.config) };
+        if let Some(gate) = &settings.config.gate {
+            let exceptions = bypass::Exceptions::new(&gate.no_proxy);
+            tokio::spawn(bypass::watch(own_traffic.clone(), exceptions, messages.clone()));
+            if let Some(port) = gate.canary_port {
+                canary::start(port).await?;
+            }
+        }
         Ok(Shell {
-            own_traffic: OwnTraffic { api_server: settings.api_server, ports: own_ports(&settings.config) },
+            own_traffic,
             hook_starter: processes.hook_starter(),
             switch: DeadMansSwitch::new(settings.config.dead_mans_switch.as_ref(), processes.hook_starter()),
             fired: guards.fired(),
@@ -217,6 +231,7 @@ impl Shell {
             }
             Message::Drained(errand) if errand == self.errands => self.feed(Input::Drained),
             Message::Swept => self.feed(Input::Swept),
+            Message::Path(path) => self.feed(Input::Path(path)),
             Message::Hook(..) | Message::Drained(_) => {}
         }
     }

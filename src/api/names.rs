@@ -36,6 +36,8 @@ pub mod lease {
     pub const RENEW: &str = "tradingbot.io/renew";
     /// What the agent reports.
     pub const STATE: &str = "tradingbot.io/state";
+    /// How it says that orders are fenced.
+    pub const PATH: &str = "tradingbot.io/path";
     /// Why it released.
     pub const REASON: &str = "tradingbot.io/reason";
     /// The later boot that found the Lease held by an earlier one of its pod.

@@ -114,6 +114,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         recorder: Recorder::new(requests, reporter),
         agent_image: settings.image,
         board,
+        policies: Arc::default(),
     };
     let end = tokio::select! {
         () = serve(&mut election, &operator) => Ok(()),
@@ -140,6 +141,7 @@ async fn serve(election: &mut Election, operator: &Operator) {
         }
         operator.metrics.leading.set(0);
         operator.board.clear();
+        operator.policies.clear();
     }
 }
 

@@ -10,5 +10,6 @@ mod gate;
 mod lease;
 mod page;
 mod processes;
+mod sockets;
 mod start;
 mod switch;

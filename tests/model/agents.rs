@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use decisions::core::agent::{Effect, Exit, Input, Outcome, Process, Role, Setup, State, Write, WriteKind, step};
 use decisions::core::ids::BootId;
-use decisions::core::lease::{AgentState, LeaseRecord, Permit};
+use decisions::core::lease::{AgentState, LeaseRecord, OrderPath, Permit};
 
 use crate::world::*;
 
@@ -13,6 +13,7 @@ const REQUESTS: usize = 2;
 
 fn setup(index: usize, starts: u8) -> Setup {
     Setup {
+        path: OrderPath::Killed,
         pod: pod(index),
         boot: boot(index, starts),
         hot: false,

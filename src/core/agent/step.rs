@@ -188,6 +188,8 @@ impl Machine<'_> {
             Input::Promoted(result) => self.promoted(result),
             Input::Demoted if self.s.process == Process::Demoting => self.terminate(),
             Input::Switched => self.switched(),
+            // The next renewal tells it: it changes nothing that this agent does.
+            Input::Path(path) => self.s.path = Some(path),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Demoted | Input::Tick => {}
         }
@@ -269,7 +271,8 @@ impl Machine<'_> {
             WriteKind::Release(_) => AgentState::Released,
             WriteKind::ReleaseFor(_) => AgentState::Restarted,
         };
-        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind }));
+        let path = self.s.path.as_ref().unwrap_or(&self.setup.path).clone();
+        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind, path }));
     }
 
     fn guard(&mut self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::gate::Passage;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason, Revoke, Terms};
+use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
 
 /// What does not change while an agent runs.
@@ -29,6 +29,8 @@ pub struct Setup {
     pub stop: Duration,
     /// There is a dead-man's switch, and this long from the beginning of one call to the next.
     pub switch_every: Option<Duration>,
+    /// How orders are fenced, as far as is known at the start.
+    pub path: OrderPath,
 }
 
 /// All that an agent remembers.
@@ -55,6 +57,8 @@ pub struct State {
     pub guarded: Option<Mono>,
     /// How the dead-man's switch stands.
     pub switch: Switch,
+    /// How orders are fenced, where that is no longer as at the start.
+    pub path: Option<OrderPath>,
 }
 
 /// A grant to this pod.
@@ -184,6 +188,8 @@ pub enum Input {
     Demoted,
     /// The call of the dead-man's switch ended; a failure changes nothing.
     Switched,
+    /// How orders are fenced was looked at again.
+    Path(OrderPath),
     /// SIGTERM.
     Terminate,
     /// Time has passed.
@@ -250,6 +256,8 @@ pub struct Write {
     pub epoch: Epoch,
     /// What it writes.
     pub kind: WriteKind,
+    /// How orders are fenced: what claims and renewals report.
+    pub path: OrderPath,
 }
 
 /// What a write says.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::decide::Round;
 use super::types::*;
 use crate::core::ids::{Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, Permit, Revoke};
+use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, Revoke};
 use crate::core::silence::required_silence;
 
 /// The longest pause between two grants of a move in which everyone has failed.
@@ -332,6 +332,7 @@ impl Round<'_> {
                 lease.boot = None;
                 lease.renew = String::new();
                 lease.state = AgentState::Unknown;
+                lease.path = OrderPath::Unknown;
                 lease.reason = String::new();
                 lease.successor = None;
                 lease.terms = Some(terms);

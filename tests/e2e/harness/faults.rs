@@ -61,6 +61,11 @@ impl Faults {
         Fault::new(&["cut-api", node], &["heal-api", node])
     }
 
+    /// No TCP connection to this port passes a node, as with a network plugin that enforces policies.
+    pub fn close_port(&self, node: &str, port: u16) -> Fault {
+        Fault::new(&["close-port", node, &port.to_string()], &["open-port", node, &port.to_string()])
+    }
+
     /// The power of a node fails.
     pub fn power_off(&self, node: &str) -> Fault {
         Fault::new(&["power-off", node], &["power-on", node])

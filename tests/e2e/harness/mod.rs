@@ -17,7 +17,7 @@ pub use exchange::{Round, seconds_between};
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
 pub use scenario::{say, scenario};
-pub use shell::{kubeconfig, root};
+pub use shell::{cluster_env, kubeconfig, root};
 pub use turn::Turn;
 pub use world::World;
 
@@ -44,6 +44,6 @@ pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() ->
 }
 
 /// Seconds, for those who read it.
-pub fn seconds(n: u64) -> Duration {
+pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }

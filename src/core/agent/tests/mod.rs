@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason, Revoke, Terms};
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
 
 const START: u64 = 1_000_000_000_000;
@@ -43,6 +43,7 @@ impl World {
     fn new(hot: bool) -> World {
         let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
         let setup = Setup {
+            path: OrderPath::Killed,
             pod,
             boot: boot("mine"),
             hot,

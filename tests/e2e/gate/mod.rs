@@ -1,0 +1,4 @@
+//! What keeps the orders of an old epoch from the exchange.
+
+mod path;
+mod policy;
