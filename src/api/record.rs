@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
 use super::bot_status::*;
 use super::names::LABEL_BOT;
-use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
+use crate::core::account::BotRef;
+use crate::core::failover::{AccountView, Ledger, Lost, Move, Record, RunningOperation, Trigger};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::time::Wall;
 
@@ -54,6 +55,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         history,
         total,
         operation,
+        account,
     } = record;
     let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, conditions } = seen;
     let desired = desired_replicas.saturating_sub(1);
@@ -91,6 +93,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
             since_epoch: o.since.0,
             to: o.to.clone(),
         }),
+        account: account.as_ref().map(account_status),
         replicas,
         selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
         conditions,
@@ -114,6 +117,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         jobs,
         failover,
         operation,
+        account,
         replicas: _,
         selector: _,
         conditions: _,
@@ -138,7 +142,47 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
             since: Epoch(o.since_epoch),
             to: o.to.clone(),
         }),
+        account: account.as_ref().map(account_from),
     }
+}
+
+fn account_status(view: &AccountView) -> AccountStatus {
+    let AccountView { name, state, holder, epoch, since, lease_duration, on_api_server_loss } = view;
+    AccountStatus {
+        name: name.clone(),
+        state: *state,
+        holder: holder.as_ref().map(|BotRef { namespace, name, uid }| AccountHolder {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: uid.clone(),
+        }),
+        epoch: epoch.0,
+        since_time: since.map(time_from),
+        lease_duration_seconds: whole_seconds(*lease_duration),
+        on_api_server_loss: *on_api_server_loss,
+    }
+}
+
+fn account_from(status: &AccountStatus) -> AccountView {
+    let AccountStatus { name, state, holder, epoch, since_time, lease_duration_seconds, on_api_server_loss } = status;
+    AccountView {
+        name: name.clone(),
+        state: *state,
+        holder: holder.as_ref().map(|AccountHolder { namespace, name, uid }| BotRef {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: uid.clone(),
+        }),
+        epoch: Epoch(*epoch),
+        since: since_time.as_ref().map(wall_from),
+        lease_duration: Duration::from_secs(u64::from(*lease_duration_seconds)),
+        on_api_server_loss: *on_api_server_loss,
+    }
+}
+
+/// Rounded up: a wait may be too long, never too short.
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 fn trading_from(ledger: &Ledger) -> Trading {
@@ -149,8 +193,7 @@ fn trading_from(ledger: &Ledger) -> Trading {
         pod: pod.name.clone(),
         pod_uid: pod.uid.clone(),
         boot: boot.as_ref().map(ToString::to_string),
-        // Rounded up: a wait may be too long, never too short.
-        lease_duration_seconds: u32::try_from(lease_duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
+        lease_duration_seconds: whole_seconds(*lease_duration),
         on_api_server_loss: *on_api_server_loss,
     }
 }
@@ -363,6 +406,15 @@ mod tests {
             current: has(6).then(|| some_move(seed)),
             history: (0..seed % 21).map(|n| some_move(seed.wrapping_mul(31).wrapping_add(n) % 512)).collect(),
             total: seed * 7,
+            account: has(5).then(|| AccountView {
+                name: "kraken-main".into(),
+                state: if has(1) { AccountState::Held } else { AccountState::Waiting },
+                holder: has(2).then(|| "ns/doge/uid".parse().unwrap()),
+                epoch: Epoch(seed),
+                since: has(3).then_some(Wall(1_795_000_000_123)),
+                lease_duration: Duration::from_secs(seed),
+                on_api_server_loss: if has(4) { OnApiServerLoss::Continue } else { OnApiServerLoss::Stop },
+            }),
             operation: has(7).then(|| RunningOperation {
                 name: "move-it".into(),
                 uid: "op-uid".into(),

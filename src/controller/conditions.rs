@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::core::failover::{Block, Observation, Phase, Record, Spec, Trigger};
+use crate::core::failover::{AccountState, Block, Observation, Phase, Record, Spec, Trigger};
 
 /// One condition, before it is known whether it has changed.
 struct Verdict {
@@ -42,6 +42,7 @@ pub fn conditions(
     ];
     verdicts
         .into_iter()
+        .chain(account_held(record))
         .map(|v| {
             let old = before.iter().find(|c| c.type_ == v.kind && c.status == v.status);
             Condition {
@@ -146,6 +147,19 @@ fn target_met(spec: &Spec, record: &Record) -> Verdict {
     Verdict { kind, status, reason, message }
 }
 
+/// Absent where the bot has no account.
+fn account_held(record: &Record) -> Option<Verdict> {
+    let kind = "AccountHeld";
+    let view = record.account.as_ref()?;
+    let (status, reason, message) = match (view.state, record.blocked) {
+        (AccountState::Held, _) => ("True", "Held", view.sentence()),
+        (AccountState::Waiting, Some(Block::AccountHeld)) => ("False", "HeldByAnother", record.message.clone()),
+        (AccountState::Waiting, _) if view.holder.is_some() => ("False", "HeldByAnother", view.sentence()),
+        (AccountState::Waiting, _) => ("False", "NotTaken", view.sentence()),
+    };
+    Some(Verdict { kind, status, reason, message })
+}
+
 fn template_accepted(seen: &Observation) -> Verdict {
     let kind = "TemplateAccepted";
     match &seen.template_error {
@@ -183,6 +197,7 @@ fn block_word(block: Block) -> &'static str {
         Block::ReconciliationFailed => "ReconciliationFailed",
         Block::DiscrepanciesFound => "DiscrepanciesFound",
         Block::SilentUnderContinue => "SilentUnderContinue",
+        Block::AccountHeld => "AccountHeld",
     }
 }
 
@@ -213,7 +228,34 @@ mod tests {
             promotion_time: Duration::from_secs(10),
             reconciliation: None,
             revision: "r".into(),
+            account: None,
         }
+    }
+
+    #[test]
+    fn whoever_waits_for_an_account_says_who_holds_it_and_without_one_nothing_is_said() {
+        let find = |record: &Record| {
+            let (seen, none) = (Observation::default(), Troubles::default());
+            let all = conditions(&spec(), record, &seen, &none, Some(1), &[], Timestamp::UNIX_EPOCH);
+            all.into_iter().find(|c| c.type_ == "AccountHeld").map(|c| (c.status, c.reason, c.message))
+        };
+        assert_eq!(find(&Record::default()), None);
+        let view = AccountView {
+            name: "main".into(),
+            state: AccountState::Waiting,
+            holder: Some("trading-a/doge/u".parse().unwrap()),
+            epoch: Epoch(3),
+            since: Some(Wall(1_795_521_600_000)),
+            lease_duration: Duration::from_secs(10),
+            on_api_server_loss: OnApiServerLoss::Stop,
+        };
+        let (status, reason, message) = find(&Record { account: Some(view), ..Record::default() }).unwrap();
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "HeldByAnother"));
+        assert_eq!(
+            message,
+            "Account main is held by trading-a/doge since 2026-11-24T12:00:00Z; this bot trades when it is given back: \
+             suspend or delete trading-a/doge."
+        );
     }
 
     #[test]

@@ -60,11 +60,18 @@ async fn apply(decision: Decision, leadership: Leadership, answers: Vec<Answer>)
     let (client, tape) = client(answers);
     let bot = bot();
     let spec: Spec = spec_from(&bot);
-    let observed =
-        Observed { bot, lease: None, pods: Vec::new(), operations: Vec::new(), facts: Observation::default() };
+    let observed = Observed {
+        bot,
+        lease: None,
+        pods: Vec::new(),
+        account: None,
+        operations: Vec::new(),
+        facts: Observation::default(),
+    };
     let applier = Applier {
         client: &client,
         leadership: &leadership,
+        operator_namespace: "tradingbot-system",
         world: &World::default(),
         agent_image: "example/operator:1",
         observed: &observed,

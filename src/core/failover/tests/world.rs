@@ -90,6 +90,7 @@ pub fn spec() -> Spec {
         promotion_time: Duration::from_secs(20),
         reconciliation: None,
         revision: "r1".into(),
+        account: None,
     }
 }
 
@@ -255,6 +256,7 @@ impl World {
             link: self.link,
             template_error: self.template_error.clone(),
             restored_at: self.restored_at,
+            account: None,
             wall: Wall(self.millis),
         }
     }
