@@ -204,7 +204,10 @@ fn block_word(block: Block) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::failover::AccountView;
+    use crate::core::ids::Epoch;
     use crate::core::lease::{OnApiServerLoss, Terms};
+    use crate::core::time::Wall;
     use std::time::Duration;
 
     fn spec() -> Spec {

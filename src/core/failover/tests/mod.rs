@@ -1,5 +1,6 @@
 //! Scenarios: operator rounds against a small world of pods, kubelets and agents that do what they should.
 
+mod account;
 mod agent;
 mod candidates;
 mod crashes;
@@ -10,6 +11,7 @@ mod planned;
 mod policy;
 mod reconcile;
 mod rollout;
+mod shared_account;
 mod start;
 mod stopping;
 mod tampering;
