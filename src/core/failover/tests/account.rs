@@ -308,6 +308,22 @@ fn an_account_that_is_changed_at_the_worst_moment_is_given_back_when_nobody_trad
 }
 
 #[test]
+fn a_reconciliation_that_still_runs_keeps_the_account_and_a_candidate_is_fenced_before_it_is_given_back() {
+    for deleting in [false, true] {
+        let mut two = Two::with(|| reconciled(OnFailure::Block));
+        two.a.job_fate = JobFate::Hangs;
+        two.a.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+        two.run_until("preparing", S(5), |two| two.a.record.phase == Phase::Preparing);
+        (two.a.spec.suspend, two.a.spec.deleting) = (!deleting, deleting);
+        two.run(S(30));
+        assert_eq!(two.b.trader(), None, "the first one's reconciliation may still cancel orders");
+        assert!(two.a.lease.as_ref().is_some_and(|lease| lease.holder.is_none()), "its candidate was fenced");
+        two.a.jobs.iter_mut().for_each(|job| job.ended = true);
+        two.until_b_trades(S(10));
+    }
+}
+
+#[test]
 fn every_write_of_a_handover_can_fail_in_every_way() {
     for mishap in [Mishap::CrashBefore, Mishap::CrashAfter, Mishap::AnswerLost, Mishap::RequestLost] {
         for n in 0..12 {

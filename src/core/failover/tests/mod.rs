@@ -1,6 +1,7 @@
 //! Scenarios: operator rounds against a small world of pods, kubelets and agents that do what they should.
 
 mod account;
+mod account_race;
 mod agent;
 mod candidates;
 mod crashes;
