@@ -3,6 +3,8 @@
 
 #[cfg(feature = "schema")]
 pub mod account_lease;
+#[cfg(feature = "schema")]
+mod account_status;
 pub mod agent_config;
 #[cfg(feature = "schema")]
 pub mod bot;

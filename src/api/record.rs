@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
+use super::account_status::{account_from, account_status};
 use super::bot_status::*;
 use super::names::LABEL_BOT;
-use crate::core::account::BotRef;
-use crate::core::failover::{AccountView, Ledger, Lost, Move, Record, RunningOperation, Trigger};
+use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::time::Wall;
 
@@ -146,42 +146,8 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
     }
 }
 
-fn account_status(view: &AccountView) -> AccountStatus {
-    let AccountView { name, state, holder, epoch, since, lease_duration, on_api_server_loss } = view;
-    AccountStatus {
-        name: name.clone(),
-        state: *state,
-        holder: holder.as_ref().map(|BotRef { namespace, name, uid }| AccountHolder {
-            namespace: namespace.clone(),
-            name: name.clone(),
-            uid: uid.clone(),
-        }),
-        epoch: epoch.0,
-        since_time: since.map(time_from),
-        lease_duration_seconds: whole_seconds(*lease_duration),
-        on_api_server_loss: *on_api_server_loss,
-    }
-}
-
-fn account_from(status: &AccountStatus) -> AccountView {
-    let AccountStatus { name, state, holder, epoch, since_time, lease_duration_seconds, on_api_server_loss } = status;
-    AccountView {
-        name: name.clone(),
-        state: *state,
-        holder: holder.as_ref().map(|AccountHolder { namespace, name, uid }| BotRef {
-            namespace: namespace.clone(),
-            name: name.clone(),
-            uid: uid.clone(),
-        }),
-        epoch: Epoch(*epoch),
-        since: since_time.as_ref().map(wall_from),
-        lease_duration: Duration::from_secs(u64::from(*lease_duration_seconds)),
-        on_api_server_loss: *on_api_server_loss,
-    }
-}
-
 /// Rounded up: a wait may be too long, never too short.
-fn whole_seconds(duration: Duration) -> u32 {
+pub(super) fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
@@ -337,7 +303,7 @@ pub fn wall_from(time: &MicroTime) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::{Block, Evidence, Phase, Reason};
+    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason};
     use crate::core::ids::BootId;
     use crate::core::lease::OnApiServerLoss;
     use crate::core::report::{Balance, Report};

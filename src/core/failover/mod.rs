@@ -17,6 +17,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod types;
+mod vanished;
 
 pub use account::needs_claims;
 pub use decide::decide;
