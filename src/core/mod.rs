@@ -6,6 +6,7 @@
 pub mod account;
 pub mod agent;
 pub mod failover;
+pub mod gate;
 pub mod ids;
 pub mod lease;
 pub mod report;

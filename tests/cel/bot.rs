@@ -37,6 +37,29 @@ async fn bad_bots_are_refused_with_a_sentence_that_says_what_to_change() {
             |b| drop(container(b).as_object_mut().unwrap().remove("command")),
             "needs a command, because the agent starts it: set command to what the image runs. Find it with: docker inspect -f '{{.Config.Entrypoint}} {{.Config.Cmd}}' IMAGE",
         ),
+        (
+            "an address of the web in place of a host",
+            |b| b["spec"]["orderGate"] = json!({"allowedHosts": ["https://api.example.com/v1"]}),
+            "remove schemes, paths and other wildcards",
+        ),
+        (
+            "a wildcard in the middle",
+            |b| b["spec"]["orderGate"] = json!({"standbyHosts": ["api.*.example.com"]}),
+            "spec.orderGate.allowedHosts and standbyHosts take host names",
+        ),
+        (
+            "a host of both kinds",
+            |b| b["spec"]["orderGate"] = json!({"allowedHosts": ["a.example.com"], "standbyHosts": ["a.example.com"]}),
+            "A host is either in spec.orderGate.allowedHosts",
+        ),
+        (
+            "a gate on the node's own network",
+            |b| {
+                b["spec"]["orderGate"] = json!({});
+                pod(b)["hostNetwork"] = json!(true);
+            },
+            "hostNetwork must not be true with spec.orderGate",
+        ),
         ("an empty command", |b| container(b)["command"] = json!([]), "needs a command"),
         ("no pod at all", |b| b["spec"]["template"] = json!({}), "spec.template.spec: Required value"),
         (
