@@ -15,6 +15,8 @@ pub const LABEL_COMPONENT: &str = "tradingbot.io/component";
 pub const ANNOTATION_REVISION: &str = "tradingbot.io/revision";
 /// Label on reconciliation Jobs and their pods: the fencing token they were made for.
 pub const LABEL_TOKEN: &str = "tradingbot.io/token";
+/// Label on the Lease of an account: the account.
+pub const LABEL_ACCOUNT: &str = "tradingbot.io/account";
 /// The finalizer of a TradingBot: nothing goes before the active is known to have stopped.
 pub const FINALIZER: &str = "tradingbot.io/fencing";
 
@@ -28,6 +30,8 @@ pub mod lease {
     pub const PERMIT: &str = "tradingbot.io/permit";
     /// `Graceful` or `Now`: how a revoked holder stops.
     pub const REVOKE: &str = "tradingbot.io/revoke";
+    /// On an account's Lease: what the holder's agent does without the API server.
+    pub const ON_API_SERVER_LOSS: &str = "tradingbot.io/on-api-server-loss";
     /// The terms of the grant, as JSON.
     pub const TERMS: &str = "tradingbot.io/terms";
     /// The boot that took the grant up; written by the agent, like all below.

@@ -46,6 +46,11 @@ pub const BOT: &[Rule] = &[
     // At the root, because a server-side apply that omits a field erases it in spite of a rule at that field.
     rule(
         ROOT,
+        "!has(oldSelf.status) || !has(oldSelf.status.trading) || (has(self.spec.account) == has(oldSelf.spec.account) && (!has(self.spec.account) || self.spec.account == oldSelf.spec.account))",
+        "spec.account cannot be set, changed or removed while somebody may trade: set spec.suspend to true first, change it when status.phase is Suspended, and set spec.suspend to false again.",
+    ),
+    rule(
+        ROOT,
         "!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && self.status.epoch >= oldSelf.status.epoch)",
         STATUS_EPOCH,
     ),

@@ -28,7 +28,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         failover,
         reconciliation,
         order_gate: _,
-        account: _,
+        account,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -46,6 +46,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         promotion_time: Duration::from_secs(START_SECONDS) + hook_time(hooks.promote.as_ref()),
         reconciliation: reconciliation.as_ref().map(reconciliation_from),
         revision: revision(&bot.spec),
+        account: account.as_ref().map(|Account { name, sharing: Sharing::Exclusive }| name.clone()),
     }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::policy_probe::Enforcement;
 use crate::api::names::CANARY_PORT;
-use crate::core::failover::{Block, Observation, Phase, Record, Spec, Trigger};
+use crate::core::failover::{AccountState, Block, Observation, Phase, Record, Spec, Trigger};
 use crate::core::lease::OrderPath;
 
 /// One condition, before it is known whether it has changed.
@@ -49,6 +49,7 @@ pub fn conditions(
     verdicts
         .into_iter()
         .chain(troubles.policy.as_ref().map(|known| policy_enforced(known, before)))
+        .chain(account_held(record))
         .map(|v| {
             let old = before.iter().find(|c| c.type_ == v.kind && c.status == v.status);
             Condition {
@@ -151,6 +152,19 @@ fn target_met(spec: &Spec, record: &Record) -> Verdict {
     let message = format!("The last move took {took} ms; the target is {target} ms.");
     let (status, reason) = if met { ("True", "Met") } else { ("False", "Missed") };
     Verdict { kind, status, reason, message }
+}
+
+/// Absent where the bot has no account.
+fn account_held(record: &Record) -> Option<Verdict> {
+    let kind = "AccountHeld";
+    let view = record.account.as_ref()?;
+    let (status, reason, message) = match (view.state, record.blocked) {
+        (AccountState::Held, _) => ("True", "Held", view.sentence()),
+        (AccountState::Waiting, Some(Block::AccountHeld)) => ("False", "HeldByAnother", record.message.clone()),
+        (AccountState::Waiting, _) if view.holder.is_some() => ("False", "HeldByAnother", view.sentence()),
+        (AccountState::Waiting, _) => ("False", "NotTaken", view.sentence()),
+    };
+    Some(Verdict { kind, status, reason, message })
 }
 
 fn template_accepted(seen: &Observation) -> Verdict {
@@ -281,15 +295,17 @@ fn block_word(block: Block) -> &'static str {
         Block::ReconciliationFailed => "ReconciliationFailed",
         Block::DiscrepanciesFound => "DiscrepanciesFound",
         Block::SilentUnderContinue => "SilentUnderContinue",
+        Block::AccountHeld => "AccountHeld",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::Ledger;
+    use crate::core::failover::{AccountView, Ledger};
     use crate::core::ids::{Epoch, FencingToken, PodRef};
     use crate::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
+    use crate::core::time::Wall;
     use std::time::Duration;
 
     fn spec() -> Spec {
@@ -313,6 +329,7 @@ mod tests {
             promotion_time: Duration::from_secs(10),
             reconciliation: None,
             revision: "r".into(),
+            account: None,
         }
     }
 
@@ -376,6 +393,32 @@ mod tests {
         assert_eq!(told(&record, &seen, &fresh, kind).unwrap().reason, "NotMeasured");
         let later = conditions(&spec(), &record, &seen, &fresh, Some(1), std::slice::from_ref(&open), Timestamp::now());
         assert_eq!(later.into_iter().find(|c| c.type_ == kind).unwrap(), open);
+    }
+
+    #[test]
+    fn whoever_waits_for_an_account_says_who_holds_it_and_without_one_nothing_is_said() {
+        let find = |record: &Record| {
+            let (seen, none) = (Observation::default(), Troubles::default());
+            let all = conditions(&spec(), record, &seen, &none, Some(1), &[], Timestamp::UNIX_EPOCH);
+            all.into_iter().find(|c| c.type_ == "AccountHeld").map(|c| (c.status, c.reason, c.message))
+        };
+        assert_eq!(find(&Record::default()), None);
+        let view = AccountView {
+            name: "main".into(),
+            state: AccountState::Waiting,
+            holder: Some("trading-a/doge/u".parse().unwrap()),
+            epoch: Epoch(3),
+            since: Some(Wall(1_795_521_600_000)),
+            lease_duration: Duration::from_secs(10),
+            on_api_server_loss: OnApiServerLoss::Stop,
+        };
+        let (status, reason, message) = find(&Record { account: Some(view), ..Record::default() }).unwrap();
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "HeldByAnother"));
+        assert_eq!(
+            message,
+            "Account main is held by trading-a/doge since 2026-11-24T12:00:00Z; this bot trades when it is given back: \
+             suspend or delete trading-a/doge."
+        );
     }
 
     #[test]

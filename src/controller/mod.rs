@@ -1,5 +1,6 @@
 //! The operator: observe, decide (in [`crate::core::failover`]), apply.
 
+pub mod accounts;
 pub mod api_server;
 pub mod apply;
 pub mod build;

@@ -23,12 +23,13 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::accounts::Accounts;
 use super::api_server::{self, ApiServer};
 use super::nodes::{NodeFacts, Nodes};
 use super::registry::{BotKey, Registry, Trigger};
 use super::sightings::Sightings;
 use crate::api::bot::TradingBot;
-use crate::api::names::LABEL_BOT;
+use crate::api::names::{LABEL_ACCOUNT, LABEL_BOT};
 use crate::api::operation::TradingBotOperation;
 use crate::runtime::admin::{NotYet, Readiness};
 use crate::runtime::client::WATCH_SECONDS;
@@ -48,6 +49,8 @@ pub struct World {
     pub nodes: Arc<Nodes>,
     /// Operations that have not ended, by bot.
     pub operations: Arc<OpenOperations>,
+    /// Which bots have which account.
+    pub accounts: Arc<Accounts>,
     /// The versions of everything else that belongs to a bot.
     pub children: Arc<ChildVersions>,
     /// Where the API server is.
@@ -109,11 +112,13 @@ impl ChildVersions {
     }
 }
 
-/// Starts all watches. They run until the set is dropped; readiness waits for the first full list of each.
-pub fn start(client: &Client, world: &World, readiness: &Readiness) -> JoinSet<()> {
+/// Starts all watches; `namespace` is the operator's own. They run until the set is dropped; readiness waits for the first full list of each.
+pub fn start(client: &Client, namespace: &str, world: &World, readiness: &Readiness) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(watch_bots(client.clone(), world.clone(), readiness.waits_for("the list of TradingBots")));
     tasks.spawn(watch_leases(client.clone(), world.clone(), readiness.waits_for("the list of Leases")));
+    let accounts = Api::namespaced(client.clone(), namespace);
+    tasks.spawn(watch_accounts(accounts, world.clone(), readiness.waits_for("the list of accounts")));
     tasks.spawn(watch_nodes(client.clone(), world.clone(), readiness.waits_for("the list of nodes")));
     tasks.spawn(watch_operations(client.clone(), world.clone(), readiness.waits_for("the list of operations")));
     let addresses = readiness.waits_for("the addresses of the API server");
@@ -190,6 +195,7 @@ async fn watch_bots(client: Client, world: World, not_yet: NotYet) {
                 outlines.remove(&key);
                 world.registry.left(&key);
                 world.sightings.forget(&key);
+                world.accounts.left(&key).iter().for_each(|other| world.registry.wake(other, Trigger::Account));
                 continue;
             }
             // Writes of the status change none of these.
@@ -226,6 +232,19 @@ async fn watch_leases(client: Client, world: World, not_yet: NotYet) {
                 world.sightings.note(&key, None, clock::mono());
                 world.registry.wake(&key, Trigger::Lease);
             }
+        }
+    })
+    .await;
+}
+
+/// The Leases of accounts, in the operator's own namespace: whoever waits for one is told at once.
+async fn watch_accounts(leases: Api<PartialObjectMeta<Lease>>, world: World, not_yet: NotYet) {
+    let stream = watch(leases, config().labels(LABEL_ACCOUNT));
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        for (lease, _) in relisted.changes(event) {
+            let Some(account) = lease.metadata.labels.as_ref().and_then(|l| l.get(LABEL_ACCOUNT)) else { continue };
+            world.accounts.bots_of(account).iter().for_each(|key| world.registry.wake(key, Trigger::Account));
         }
     })
     .await;

@@ -55,6 +55,8 @@ pub struct Operator {
     pub recorder: Recorder,
     /// The image that agents are copied from.
     pub agent_image: String,
+    /// Its namespace, where the Leases of accounts are.
+    pub namespace: String,
     /// The last record of every bot, for the gauges.
     pub board: Arc<Board>,
     /// What is known of the NetworkPolicies of standbys.
@@ -234,7 +236,14 @@ impl Worker {
         if !operator.world.registry.knows(&self.key, &self.wake) {
             return Ok(Next::Gone);
         }
-        let observed = observe(&operator.client, &self.key, &operator.world, &operator.leadership, &operator.revisions);
+        let observed = observe(
+            &operator.client,
+            &operator.namespace,
+            &self.key,
+            &operator.world,
+            &operator.leadership,
+            &operator.revisions,
+        );
         let mut observed = match observed.await {
             Ok(observed) => observed,
             // The watch says so too in a moment.
@@ -290,6 +299,7 @@ impl Worker {
         let applier = Applier {
             client: &operator.client,
             leadership: &operator.leadership,
+            operator_namespace: &operator.namespace,
             world: &operator.world,
             agent_image: &operator.agent_image,
             observed,
@@ -329,11 +339,17 @@ impl Worker {
         }))
     }
 
-    /// The watch saw the Lease's version no later than this round's read did: its sighting counts.
+    /// The watch saw the Lease's version no later than this round's read did: its sighting counts. So it does for the
+    /// Lease of the bot that holds our account.
     fn recall_sighting(&mut self, observed: &Observed) {
         let live = observed.facts.lease.as_ref().map(|l| l.version.clone());
         if let Some(seen) = self.operator.world.sightings.of(&self.key).filter(|s| s.version == live) {
             self.memory.sighting = Some(seen);
+        }
+        let Some(holder) = observed.facts.account.as_ref().and_then(|account| account.holder.as_ref()) else { return };
+        let key = BotKey::new(holder.bot.namespace.clone(), holder.bot.name.clone());
+        if let Some(seen) = self.operator.world.sightings.of(&key).filter(|s| s.version == holder.lease_version) {
+            self.memory.holder_sighting = Some((holder.bot.clone(), seen));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Bad and good `TradingBot`s.
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, kubectl, refused};
@@ -369,5 +370,39 @@ async fn plain_kubectl_apply_works_on_the_kinds_and_on_a_bot() {
     let refusal = String::from_utf8(scale("0").stderr).unwrap();
     assert!(refusal.contains("To stop trading set spec.suspend to true."), "{refusal}");
     std::fs::remove_file(&path).unwrap();
+    cluster.clean_up().await;
+}
+
+#[tokio::test]
+async fn an_account_is_changed_only_while_nobody_trades() {
+    let cluster = Cluster::with_namespace("account").await;
+    let mut bot = smallest();
+    bot["spec"]["account"] = json!({"name": "kraken-main"});
+    let stored = cluster.create("TradingBot", &bot, false).await.expect("an account is accepted");
+    assert_eq!(stored["spec"]["account"], json!({"name": "kraken-main", "sharing": "Exclusive"}));
+    let api = cluster.objects("TradingBot");
+    let merge = |patch: Value| Patch::Merge(patch);
+    let anyone = PatchParams::default();
+    let to = |name: &str| json!({"spec": {"account": {"name": name}}});
+    api.patch("doge-jpy", &anyone, &merge(to("kraken-other"))).await.expect("nobody trades");
+
+    let trading = json!({"epoch": 1, "token": 7, "pod": "doge-jpy-0", "podUID": "u", "leaseDurationSeconds": 10});
+    let status = json!({"status": {"epoch": 1, "token": 7, "trading": trading}});
+    api.patch_status("doge-jpy", &anyone, &merge(status)).await.expect("the operator writes its status");
+    let sentence =
+        "spec.account cannot be set, changed or removed while somebody may trade: set spec.suspend to true first";
+    for change in [to("kraken-main"), json!({"spec": {"account": null}})] {
+        let answer = api.patch("doge-jpy", &anyone, &merge(change.clone())).await;
+        refused(&change.to_string(), answer.map(|_| Value::Null).map_err(|e| e.to_string()), sentence);
+    }
+    api.patch("doge-jpy", &anyone, &merge(json!({"spec": {"replicas": 3}}))).await.expect("anything else may change");
+    api.patch_status("doge-jpy", &anyone, &merge(json!({"status": {"trading": null}}))).await.expect("nobody trades");
+    let removed = api.patch("doge-jpy", &anyone, &merge(json!({"spec": {"account": null}}))).await;
+    assert!(removed.expect("nobody trades").data["spec"]["account"].is_null());
+
+    let again = json!({"status": {"trading": trading}});
+    api.patch_status("doge-jpy", &anyone, &merge(again)).await.expect("the operator writes its status");
+    let answer = api.patch("doge-jpy", &anyone, &merge(to("kraken-main"))).await;
+    refused("an account where there was none", answer.map(|_| Value::Null).map_err(|e| e.to_string()), sentence);
     cluster.clean_up().await;
 }
