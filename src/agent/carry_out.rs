@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use super::gate::Gate;
 use super::guard::EXIT_SURVIVORS;
 use super::hooks::{self, Hook};
 use super::run::{Message, Shell};
@@ -158,15 +159,18 @@ impl Shell {
         let errand = self.next_errand();
         let (own, messages) = (self.own_traffic.clone(), self.messages.clone());
         let lease_end = self.state.hold.as_ref().map_or(Duration::ZERO, |hold| hold.terms.lease_duration);
+        let fence = self.gate.as_ref().map(Gate::fence);
         let task = tokio::spawn(async move {
-            sockets::wait_or_destroy(unsent::wait(&own, |since, peers| {
+            let sent = unsent::wait(&own, |since, peers| {
                 if since < lease_end {
                     warn!("Not releasing yet: bytes of the bot are on their way to {peers}.");
                 } else {
-                    warn!("Not releasing: bytes of the bot are still on their way to {peers}. The Lease is left to expire.");
+                    warn!(
+                        "Not releasing: bytes of the bot are still on their way to {peers}. The Lease is left to expire."
+                    );
                 }
-            }))
-            .await;
+            });
+            sockets::wait_or_destroy(sent, fence).await;
             let _ = messages.send(Message::Drained(errand)).await;
         });
         self.draining = Some(task.abort_handle());

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::config::Settings;
+use super::gate::Fence;
 
 /// `SOCK_DIAG_BY_FAMILY` and `SOCK_DESTROY` of `linux/sock_diag.h`.
 const LIST: u16 = 20;
@@ -131,19 +132,26 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// a second each, and a reserve.
 const BELOW: Duration = Duration::from_secs(4);
 
-/// Waits for `sent`, which ends when no byte is unsent. Where connections can be destroyed, only for a while: then they
-/// are, and copies that the kernel may have made of their packets are waited out.
-pub(super) async fn wait_or_destroy(sent: impl Future<Output = ()>) {
+/// Waits for `sent`, which ends when no byte is unsent. Where connections can be cut or destroyed, only for a while: then
+/// they are, and copies that the kernel may have made of their packets are waited out.
+pub(super) async fn wait_or_destroy(sent: impl Future<Output = ()>, fence: Option<&Fence>) {
     let mut sent = std::pin::pin!(sent);
-    if OWN.get().is_some() {
-        if timeout(PATIENCE, &mut sent).await.is_ok() {
-            return;
-        }
-        let copies = if destroy().gone > 0 { BELOW } else { Duration::ZERO };
-        tokio::join!(sent, sleep(copies));
-        return;
+    if OWN.get().is_none() && fence.is_none() {
+        return sent.await;
     }
-    sent.await;
+    let acknowledged = timeout(PATIENCE, &mut sent).await.is_ok();
+    let mut copies = Duration::ZERO;
+    if !acknowledged && OWN.get().is_some() && destroy().gone > 0 {
+        copies = BELOW;
+    }
+    if let Some(fence) = fence {
+        fence.cut();
+        copies = copies.max(fence.lost_since().map_or(Duration::ZERO, |since| BELOW.saturating_sub(since)));
+    }
+    sleep(copies).await;
+    if !acknowledged {
+        sent.await;
+    }
 }
 
 /// Destroys them now and says so in the log: for the agent itself, when everything was killed.

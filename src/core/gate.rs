@@ -12,6 +12,9 @@ pub enum Passage {
     /// Nothing passes, and nothing that passed is left.
     #[default]
     Closed,
+    /// Nothing passes any more. What is on its way may still be acknowledged, which proves more than a connection that was
+    /// cut; until the deadline.
+    Ending,
     /// Connections to the hosts that every pod may reach.
     Standby,
     /// Also those to where orders go, until the deadline; `None`: until the gate is told otherwise, under a policy that

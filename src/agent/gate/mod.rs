@@ -98,10 +98,17 @@ impl Gate {
     pub(super) fn set(&self, passage: Passage) {
         // Opened before the alarm is set, closed before it is put off: it never rings too late.
         self.fence.set(passage);
-        self.alarm.set(match passage {
-            Passage::Open(deadline) => deadline,
-            Passage::Standby | Passage::Closed => None,
-        });
+        match passage {
+            Passage::Open(deadline) => self.alarm.set(deadline),
+            // What is on its way has until the deadline.
+            Passage::Ending => {}
+            Passage::Standby | Passage::Closed => self.alarm.set(None),
+        }
+    }
+
+    /// What the connections are under.
+    pub(super) fn fence(&self) -> &'static Fence {
+        self.fence
     }
 
     /// What it has counted, as Prometheus reads it.

@@ -49,12 +49,16 @@ pub fn leadership(state: &State) -> Leadership {
 /// How far the gate is open. A bot that is being stopped may still cancel its orders; when everything is killed nothing
 /// passes any more.
 pub fn passage(state: &State) -> Passage {
-    if matches!(state.process, Process::Sweeping(_) | Process::Draining | Process::Drained) {
-        return Passage::Closed;
+    let lost = state.hold.as_ref().is_some_and(|hold| hold.stage == Stage::Lost);
+    match state.process {
+        // Another holds the Lease and may trade already.
+        _ if lost => return Passage::Closed,
+        Process::Sweeping(_) | Process::Draining => return Passage::Ending,
+        Process::Drained => return Passage::Closed,
+        _ => {}
     }
     let Some(hold) = &state.hold else { return Passage::Standby };
     match hold.stage {
-        Stage::Lost => Passage::Closed,
         Stage::Promoting | Stage::Active | Stage::Stopping(_) if hold.traded => match deadline(state) {
             Some(at) => Passage::Open(Some(at)),
             None if hold.stops_on_loss() => Passage::Closed,
