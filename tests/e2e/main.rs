@@ -3,4 +3,5 @@
 
 mod bench;
 mod failover;
+mod gate;
 mod harness;
