@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::args::Args;
 use super::http::Http;
@@ -9,7 +10,7 @@ use super::http::Http;
 const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"];
 
 pub const USAGE: &str = "paper-bot [promote|demote|hang] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
-  [--pipeline UNANSWERED] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm]
+  [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm]
 from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API; HTTP_PROXY, NO_PROXY";
 
 /// What it does.
@@ -24,6 +25,8 @@ pub struct Options {
     pub orders_per_second: f64,
     /// Orders are written without waiting for answers, of which at most so many are due. `None`: one at a time.
     pub pipeline: Option<usize>,
+    /// From the last look at its role to the write of an order.
+    pub signing: Duration,
     /// 0: no control port.
     pub control: u16,
     /// The agent's local API; `None` where no agent runs.
@@ -57,6 +60,7 @@ impl Options {
             epoch: number("TRADINGBOT_EPOCH"),
             token: number("TRADINGBOT_FENCING_TOKEN"),
             pipeline: number_of(&mut args, "--pipeline")?,
+            signing: Duration::from_millis(args.parsed("--sign-milliseconds", 0)?),
             crash_at_start: args.flag("--crash-at-start"),
             crash_after: number_of(&mut args, "--crash-after")?,
             ignore_sigterm: args.flag("--ignore-sigterm"),

@@ -54,7 +54,14 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
         if options.crash_after.is_some_and(|limit| desk.placed >= limit) {
             return Err("told to crash after so many orders".to_owned());
         }
-        let allowed = || *role.borrow() == now && !controls.hangs();
+        let allowed = || {
+            let allowed = *role.borrow() == now && !controls.hangs();
+            if allowed && !options.signing.is_zero() {
+                // Without yielding: nothing it could learn meanwhile keeps the order back.
+                std::thread::sleep(options.signing);
+            }
+            allowed
+        };
         if let Err(error) = desk.place(&now, allowed).await {
             eprintln!("the exchange did not take an order: {error}");
         }

@@ -15,6 +15,9 @@ pub const LEASE: u32 = 4;
 /// After the worst fault every bot is whole again within this.
 const WHOLE: Duration = Duration::from_secs(150);
 
+/// It does not wait for answers, and is between its check and its send for half of the time.
+const ARGUMENTS: [&str; 6] = ["--orders-per-second", "20", "--pipeline", "64", "--sign-milliseconds", "25"];
+
 /// A bot of the fleet.
 #[derive(Clone)]
 pub struct Member {
@@ -101,7 +104,7 @@ impl Fleet {
     }
 }
 
-/// A hot bot that trades 20 times a second and does not wait for answers.
+/// A hot bot with an order on the way at any moment.
 fn manifest(name: &str, exchange_on: &str) -> BotManifest {
     let apart = json!({"requiredDuringSchedulingIgnoredDuringExecution": [{
         "labelSelector": {"matchLabels": {"tradingbot.io/bot": name}}, "topologyKey": "kubernetes.io/hostname",
@@ -112,5 +115,5 @@ fn manifest(name: &str, exchange_on: &str) -> BotManifest {
         .lease(LEASE, 1, 2)
         .not_on(exchange_on)
         .with("/spec/template/spec/affinity/podAntiAffinity", apart)
-        .with("/spec/template/spec/containers/0/args", json!(["--orders-per-second", "20", "--pipeline", "64"]))
+        .with("/spec/template/spec/containers/0/args", json!(ARGUMENTS))
 }
