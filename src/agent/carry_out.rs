@@ -31,6 +31,11 @@ impl Shell {
             Effect::Sweep => return self.sweep(),
             Effect::Drain => self.drain(),
             Effect::Guard(deadline) => self.guards.set(deadline),
+            Effect::Gate(passage) => {
+                if let Some(gate) = &self.gate {
+                    gate.set(passage);
+                }
+            }
             Effect::Exit => self.ended = true,
         }
         None

@@ -9,6 +9,7 @@ use std::io::Error;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::clock;
+use super::gate::Fence;
 use super::kill;
 use crate::core::time::Mono;
 
@@ -65,13 +66,13 @@ impl Guards {
         Ok(guards)
     }
 
-    /// Starts the guard thread.
-    pub(super) fn start_thread(&self) -> std::io::Result<()> {
+    /// Starts the guard thread, which also cuts what is under the fence.
+    pub(super) fn start_thread(&self, fence: &'static Fence) -> std::io::Result<()> {
         let page = self.page;
         std::thread::Builder::new()
             .name("guard".into())
             .stack_size(64 * 1024)
-            .spawn(move || watch(page, Place::Agent))?;
+            .spawn(move || watch(page, Place::Agent(fence)))?;
         Ok(())
     }
 
@@ -136,10 +137,10 @@ impl Guards {
 }
 
 /// Where a guard runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Place {
-    /// In the agent, whose end takes the container.
-    Agent,
+    /// In the agent, whose end takes the container, and whose connections are under this fence.
+    Agent(&'static Fence),
     /// In a process of its own, which can only try again.
     Process,
 }
@@ -171,6 +172,10 @@ fn watch(page: &'static Page, place: Place) -> ! {
         let now = clock::now();
         let deadline = Mono { first: page.first.load(Ordering::SeqCst), second: page.second.load(Ordering::SeqCst) };
         if now.has_possibly_reached(deadline) {
+            // First what is on its way, then whoever could send more.
+            if let Place::Agent(fence) = place {
+                fence.cut_if_past();
+            }
             page.fired.fetch_add(1, Ordering::SeqCst);
             sweep(page, place);
             // The agent takes the deadline back when it has understood; until then look again soon.
@@ -186,13 +191,13 @@ fn sweep(page: &Page, place: Place) {
     let end = clock::now().first + SWEEP_TIME;
     while clock::now().first < end {
         kill::everything();
-        let spared = if place == Place::Agent { page.guard.load(Ordering::SeqCst) } else { 0 };
+        let spared = if matches!(place, Place::Agent(_)) { page.guard.load(Ordering::SeqCst) } else { 0 };
         if !kill::anything_left(spared) {
             return;
         }
         sleep_until(clock::now().first + SWEEP_PAUSE);
     }
-    if place == Place::Agent {
+    if matches!(place, Place::Agent(_)) {
         // SAFETY: ends the whole agent; as PID 1 it takes every process of the container with it.
         unsafe { libc::_exit(EXIT_SURVIVORS) };
     }

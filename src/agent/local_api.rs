@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::clock;
 use super::config::{Refusal, Settings};
+use super::gate::Gate;
 use crate::core::agent::{Leadership, Role};
 use crate::core::time::Mono;
 
@@ -25,6 +26,9 @@ use crate::core::time::Mono;
 const STALE: Duration = Duration::from_secs(15);
 /// A stream without changes says something this often, so that a reader that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// As Prometheus names its text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What there is to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +112,11 @@ impl Shared {
 }
 
 /// Opens both ports and serves them in the background.
-pub(super) async fn start(settings: &Settings, board: watch::Receiver<Board>) -> Result<(), Refusal> {
+pub(super) async fn start(
+    settings: &Settings,
+    board: watch::Receiver<Board>,
+    gate: Option<&Gate>,
+) -> Result<(), Refusal> {
     let config = &settings.config;
     let names = Arc::new([config.bot.clone(), config.namespace.clone(), settings.setup.pod.name.clone()]);
     let shared = Shared { names, board };
@@ -125,7 +133,12 @@ pub(super) async fn start(settings: &Settings, board: watch::Receiver<Board>) ->
         Ok(listener) => listener,
         Err(_) => listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, config.probe_port))).await?,
     };
-    tokio::spawn(serve(any, probes.with_state(shared)).into_future());
+    let metrics = gate.map(Gate::reader);
+    let metrics = get(async move || match metrics {
+        Some(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text()).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    });
+    tokio::spawn(serve(any, probes.with_state(shared).route("/metrics", metrics)).into_future());
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod carry_out;
 mod clock;
 mod config;
+mod gate;
 mod guard;
 mod hooks;
 mod install;
@@ -15,6 +16,7 @@ mod log;
 mod narrate;
 mod processes;
 mod run;
+mod surroundings;
 mod unsent;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::api::names;
+use super::surroundings::Surroundings;
 use crate::core::agent::{Exit, Leadership};
 
 /// What was reaped.
@@ -26,7 +26,7 @@ pub(super) enum Reaped {
 /// The bot, and who waits for the end of a hook.
 pub(super) struct Processes {
     command: Vec<OsString>,
-    api_port: u16,
+    surroundings: Surroundings,
     bot: Option<i32>,
     hooks: Waiting,
 }
@@ -34,8 +34,8 @@ pub(super) struct Processes {
 type Waiting = Arc<Mutex<HashMap<i32, oneshot::Sender<Exit>>>>;
 
 impl Processes {
-    pub(super) fn new(command: Vec<OsString>, api_port: u16) -> Processes {
-        Processes { command, api_port, bot: None, hooks: Waiting::default() }
+    pub(super) fn new(command: Vec<OsString>, surroundings: Surroundings) -> Processes {
+        Processes { command, surroundings, bot: None, hooks: Waiting::default() }
     }
 
     /// Starts the bot in a session of its own, or with a terminal in the foreground of the agent's.
@@ -43,7 +43,7 @@ impl Processes {
         let terminal = io::stdin().is_terminal();
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
-        environment(&mut command, role, self.api_port);
+        self.surroundings.apply(&mut command, role);
         // SAFETY: system calls on the new process only, no allocation.
         unsafe { command.pre_exec(move || if terminal { take_terminal() } else { new_session() }) };
         match command.spawn() {
@@ -80,7 +80,7 @@ impl Processes {
 
     /// Who starts exec hooks, apart from this.
     pub(super) fn hook_starter(&self) -> HookStarter {
-        HookStarter { api_port: self.api_port, hooks: Arc::clone(&self.hooks) }
+        HookStarter { surroundings: self.surroundings.clone(), hooks: Arc::clone(&self.hooks) }
     }
 
     /// Reaps whatever has ended, one a call; `None`: nothing more. `guard` is the guard process.
@@ -116,7 +116,7 @@ impl Processes {
 /// Starts exec hooks and learns how they end.
 #[derive(Clone)]
 pub(super) struct HookStarter {
-    api_port: u16,
+    surroundings: Surroundings,
     hooks: Waiting,
 }
 
@@ -134,7 +134,7 @@ impl HookStarter {
         };
         let mut command = Command::new(program);
         command.args(arguments).stdin(std::process::Stdio::null());
-        environment(&mut command, role, self.api_port);
+        self.surroundings.apply(&mut command, role);
         // SAFETY: system calls on the new process only, no allocation.
         unsafe { command.pre_exec(new_session) };
         let child = command.spawn()?;
@@ -157,15 +157,6 @@ impl Drop for RunningHook {
 
 fn lock(hooks: &Waiting) -> std::sync::MutexGuard<'_, HashMap<i32, oneshot::Sender<Exit>>> {
     hooks.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn environment(command: &mut Command, role: Leadership, api_port: u16) {
-    command
-        .env_remove(names::AGENT_CONFIG_ENV)
-        .env("TRADINGBOT_ROLE", role.role.as_str())
-        .env("TRADINGBOT_EPOCH", role.epoch.to_string())
-        .env("TRADINGBOT_FENCING_TOKEN", role.token.to_string())
-        .env("TRADINGBOT_API", format!("http://127.0.0.1:{api_port}"));
 }
 
 fn new_session() -> io::Result<()> {

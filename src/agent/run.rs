@@ -12,14 +12,19 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::config::{Refusal, Settings};
+use super::gate::{Fence, Gate};
 use super::guard::{EXIT_SURVIVORS, Guards};
 use super::hooks::Hook;
 use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
 use super::processes::{self, HookStarter, Processes, Reaped};
+use super::surroundings::Surroundings;
 use super::unsent::OwnTraffic;
 use super::{clock, log, narrate};
-use crate::core::agent::{Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, step, wake_at};
+use crate::api::agent_config::AgentConfig;
+use crate::core::agent::{
+    Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, passage, step, wake_at,
+};
 use crate::core::lease::{LeaseRecord, OnApiServerLoss};
 use crate::core::time::Mono;
 
@@ -50,12 +55,14 @@ pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
     std::fs::write(TERMINATION_LOG, settings.setup.boot.to_string()).map_err(Refusal::TerminationLog)?;
     log::start();
     let guards = Guards::new().map_err(system("starting the guard process"))?;
-    guards.start_thread().map_err(system("starting the guard thread"))?;
+    static FENCE: Fence = Fence::new();
+    guards.start_thread(&FENCE).map_err(system("starting the guard thread"))?;
+    let gate = settings.config.gate.as_ref().map(|config| Gate::start(config, &settings, &FENCE)).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("starting the runtime"))?;
     runtime.block_on(async {
         let client = lease_link::client(&settings)?;
-        let mut shell = Shell::new(settings, guards, client).await?;
+        let mut shell = Shell::new(settings, guards, gate, client).await?;
         Ok(ExitCode::from(shell.run().await))
     })
 }
@@ -74,6 +81,7 @@ pub(super) struct Shell {
     pub(super) settings: Settings,
     pub(super) state: State,
     pub(super) guards: Guards,
+    pub(super) gate: Option<Gate>,
     pub(super) processes: Processes,
     pub(super) hook_starter: HookStarter,
     pub(super) link: LeaseLink,
@@ -97,19 +105,27 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    async fn new(settings: Settings, guards: Guards, client: kube::Client) -> Result<Shell, Refusal> {
+    async fn new(
+        settings: Settings,
+        guards: Guards,
+        gate: Option<Gate>,
+        client: kube::Client,
+    ) -> Result<Shell, Refusal> {
         let (messages, inbox) = mpsc::channel(64);
         let (see, sights) = mpsc::channel(16);
-        let processes = Processes::new(settings.command.clone(), settings.config.api_port);
+        let processes = Processes::new(settings.command.clone(), Surroundings::new(&settings.config));
         let link = LeaseLink::new(client, &settings);
         let state = State::default();
+        if let Some(gate) = &gate {
+            gate.set(passage(&state));
+        }
         let (board, reader) = watch::channel(Board {
             leadership: leadership(&state),
             validity: Validity::None,
             unready: narrate::unready(&settings.setup, &state, None),
             lost_since: None,
         });
-        local_api::start(&settings, reader).await?;
+        local_api::start(&settings, reader, gate.as_ref()).await?;
         for number in FORWARDED.into_iter().chain([libc::SIGTERM, libc::SIGCHLD]) {
             let mut stream = signal(SignalKind::from_raw(number))
                 .map_err(|cause| Refusal::System { what: "handling signals", cause })?;
@@ -120,15 +136,13 @@ impl Shell {
         }
         tokio::spawn(link.clone().watch(see));
         Ok(Shell {
-            own_traffic: OwnTraffic {
-                api_server: settings.api_server,
-                ports: [settings.config.api_port, settings.config.probe_port],
-            },
+            own_traffic: OwnTraffic { api_server: settings.api_server, ports: own_ports(&settings.config) },
             hook_starter: processes.hook_starter(),
             fired: guards.fired(),
             settings,
             state,
             guards,
+            gate,
             processes,
             link,
             board,
@@ -326,6 +340,12 @@ impl Shell {
             None => Validity::None,
         }
     }
+}
+
+/// Bytes on these are not a bot's.
+fn own_ports(config: &AgentConfig) -> Vec<u16> {
+    let gate = config.gate.iter().flat_map(|gate| [Some(gate.port), gate.canary_port]).flatten();
+    [config.api_port, config.probe_port].into_iter().chain(gate).collect()
 }
 
 /// How long until the earlier of two clocks reaches `at`.

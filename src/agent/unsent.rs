@@ -14,8 +14,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 pub(super) struct OwnTraffic {
     /// To the API server.
     pub(super) api_server: SocketAddr,
-    /// From probes and the local API.
-    pub(super) ports: [u16; 2],
+    /// Where the agent listens: for probes, the local API and the gate.
+    pub(super) ports: Vec<u16>,
 }
 
 /// A connection, by its two ends.
@@ -70,7 +70,8 @@ fn holds_bytes(line: &str, own: &OwnTraffic) -> Option<Ends> {
         SYN_SENT | FIN_WAIT_1 | LAST_ACK | CLOSING => 1,
         _ => 0,
     };
-    let ours = [local, peer].contains(&own.api_server) || own.ports.contains(&local.port());
+    let to_the_agent = peer.ip().is_loopback() && own.ports.contains(&peer.port());
+    let ours = [local, peer].contains(&own.api_server) || own.ports.contains(&local.port()) || to_the_agent;
     (queued > control && !ours).then_some((local, peer))
 }
 
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     fn own() -> OwnTraffic {
-        OwnTraffic { api_server: "10.96.0.1:443".parse().unwrap(), ports: [9797, 9798] }
+        OwnTraffic { api_server: "10.96.0.1:443".parse().unwrap(), ports: vec![9796, 9797, 9798] }
     }
 
     fn line(local: &str, peer: &str, state: &str, queued: &str) -> String {
@@ -121,6 +122,8 @@ mod tests {
         assert!(holds_bytes(&line(local, peer, "01", "00000000"), &own()).is_none());
         assert!(holds_bytes(&line(local, "0100600A:01BB", "01", "00000200"), &own()).is_none());
         assert!(holds_bytes(&line("0200000A:2646", peer, "01", "00000200"), &own()).is_none());
+        assert!(holds_bytes(&line("0100007F:C350", "0100007F:2644", "01", "00000200"), &own()).is_none(), "the gate");
+        assert!(holds_bytes(&line(local, "0300000A:2644", "01", "00000200"), &own()).is_some(), "another's port");
     }
 
     #[test]

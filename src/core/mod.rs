@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod failover;
+pub mod gate;
 pub mod ids;
 pub mod lease;
 pub mod report;

@@ -3,8 +3,10 @@
 //! Every test runs in a network namespace of its own; it needs root.
 
 mod api;
+mod outside;
 mod pod;
 
+mod gate;
 mod lease;
 mod processes;
 mod start;

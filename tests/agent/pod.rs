@@ -67,7 +67,9 @@ impl Pod {
             std::os::unix::fs::symlink(format!("usr/{name}"), root.join(name)).unwrap();
         }
         fs::write(root.join("dev/termination-log"), "").unwrap();
-        fs::write(root.join("dev/null"), "").unwrap();
+        for device in ["null", "random", "urandom"] {
+            fs::write(root.join("dev").join(device), "").unwrap();
+        }
         for open_to_all in ["tmp", "dev/termination-log"] {
             fs::set_permissions(root.join(open_to_all), fs::Permissions::from_mode(0o777)).unwrap();
         }
@@ -99,7 +101,7 @@ impl Pod {
         let script = r#"set -e
             mount --make-rprivate /
             mount --rbind -o ro /usr "$ROOT/usr"
-            mount --bind /dev/null "$ROOT/dev/null"
+            for device in null random urandom; do mount --bind "/dev/$device" "$ROOT/dev/$device"; done
             mount -t proc proc "$ROOT/proc"
             exec $SETSID chroot --userspec="$USER_ID:$USER_ID" "$ROOT" "$@""#;
         let log = self.root.join("tmp/container.log");

@@ -57,7 +57,7 @@ fn feed(world: &mut World, i: usize, input: Input) {
                     inputs.push_back(Input::Swept);
                 }
                 Effect::Drain => inputs.push_back(Input::Drained),
-                Effect::Guard(_) | Effect::Signal => {}
+                Effect::Guard(_) | Effect::Gate(_) | Effect::Signal => {}
                 Effect::Promote | Effect::Demote | Effect::Exit => unreachable!("{effect:?} is not set up"),
             }
         }

@@ -158,6 +158,7 @@ impl Machine<'_> {
             told: AgentState::Unknown,
             next_write: self.now,
             restarts: 0,
+            traded: false,
         });
     }
 }

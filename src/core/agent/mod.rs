@@ -12,5 +12,5 @@ mod tests;
 mod types;
 
 pub use grant::can_be_kept;
-pub use step::{deadline, leadership, step, wake_at};
+pub use step::{deadline, leadership, passage, step, wake_at};
 pub use types::*;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::types::*;
+use crate::core::gate::Passage;
 use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::{AgentState, OnApiServerLoss, Permit, Revoke};
 use crate::core::silence::holder_deadline;
@@ -10,11 +11,14 @@ use crate::core::time::Mono;
 
 /// One step of an agent. The effects are to be carried out in order.
 pub fn step(setup: &Setup, state: State, input: Input, now: Mono) -> (State, Vec<Effect>) {
+    let passed = passage(&state);
     let mut machine = Machine { setup, s: state, now, effects: Vec::new() };
     // First, what time has already decided: no late answer and no late event undoes it.
     machine.heed_deadlines();
     machine.apply(input);
     machine.settle();
+    machine.gate(passed);
+    machine.guard();
     (machine.s, machine.effects)
 }
 
@@ -39,6 +43,24 @@ pub fn leadership(state: &State) -> Leadership {
             Leadership { role: role(hold), epoch: hold.epoch, token: hold.token }
         }
         _ => Leadership { role: Role::Standby, epoch: Epoch(0), token: FencingToken(0) },
+    }
+}
+
+/// How far the gate is open. A bot that is being stopped may still cancel its orders; when everything is killed nothing
+/// passes any more.
+pub fn passage(state: &State) -> Passage {
+    if matches!(state.process, Process::Sweeping(_) | Process::Draining | Process::Drained) {
+        return Passage::Closed;
+    }
+    let Some(hold) = &state.hold else { return Passage::Standby };
+    match hold.stage {
+        Stage::Lost => Passage::Closed,
+        Stage::Promoting | Stage::Active | Stage::Stopping(_) if hold.traded => match deadline(state) {
+            Some(at) => Passage::Open(Some(at)),
+            None if hold.stops_on_loss() => Passage::Closed,
+            None => Passage::Open(None),
+        },
+        _ => Passage::Standby,
     }
 }
 
@@ -171,7 +193,6 @@ impl Machine<'_> {
         self.heed_permit();
         self.run_process();
         self.write();
-        self.guard();
         self.end();
     }
 
@@ -187,6 +208,7 @@ impl Machine<'_> {
             // Not before a write of ours is known to be stored: without one there is no deadline to guard.
             (Stage::Claimed, Permit::Trade) if hold.renewed.is_some() => {
                 hold.stage = Stage::Promoting;
+                hold.traded = true;
                 match self.s.process {
                     // A standby that waits after a crash has waited enough.
                     Process::Waiting(_) => self.s.process = Process::Waiting(self.now),
@@ -256,6 +278,14 @@ impl Machine<'_> {
             self.s.guarded = wanted;
             // Before the others: nothing starts unguarded.
             self.effects.insert(0, Effect::Guard(wanted));
+        }
+    }
+
+    /// Before everything else: nothing is written, signalled or killed while the gate is open further than it may be.
+    fn gate(&mut self, passed: Passage) {
+        let passage = passage(&self.s);
+        if passage != passed {
+            self.effects.insert(0, Effect::Gate(passage));
         }
     }
 

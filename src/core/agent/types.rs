@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::core::gate::Passage;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
@@ -77,6 +78,8 @@ pub struct Hold {
     pub next_write: Mono,
     /// In-place restarts so far.
     pub restarts: u32,
+    /// The bot may have traded in this epoch, so that it may need the way to the exchange to stop in good order.
+    pub traded: bool,
 }
 
 /// How far a grant has come. The order is the order of time; nothing goes back, but from `Active` to `Promoting` for
@@ -210,6 +213,8 @@ pub enum Effect {
     Drain,
     /// Give the guards their deadline; `None`: nothing to guard.
     Guard(Option<Mono>),
+    /// Open or close the gate this far. Whatever no longer passes is cut before the next effect.
+    Gate(Passage),
     /// End the agent.
     Exit,
 }

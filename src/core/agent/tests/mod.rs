@@ -1,5 +1,6 @@
 //! Scenarios: one per rule. The world answers as an API server, an operator and a kernel would.
 
+mod gate;
 mod leaving;
 mod renewing;
 mod restarting;
@@ -108,7 +109,7 @@ impl World {
     }
 
     fn expect_nothing(&mut self) {
-        self.effects.retain(|effect| !matches!(effect, Effect::Guard(_)));
+        self.effects.retain(|effect| !matches!(effect, Effect::Guard(_) | Effect::Gate(_)));
         assert_eq!(self.effects, []);
     }
 

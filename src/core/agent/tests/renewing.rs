@@ -1,6 +1,7 @@
 //! Renewals, their answers, and what the Lease shows meanwhile.
 
 use super::*;
+use crate::core::gate::Passage;
 
 #[test]
 fn an_answer_that_never_comes_does_not_hold_up_the_next_renewal_once_the_watch_has_shown_the_value() {
@@ -70,7 +71,7 @@ fn under_continue_the_bot_trades_on_without_renewals_and_without_a_guard() {
         }
     }
     world.effects.retain(|effect| !matches!(effect, Effect::Write(_)));
-    assert_eq!(world.effects, []);
+    assert_eq!(world.effects, [Effect::Gate(Passage::Open(None))], "once, at the permit");
     assert_eq!(world.role(), Role::Active);
     world.lease.permit = Some(Permit::Revoke);
     world.seen();

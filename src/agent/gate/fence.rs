@@ -1,0 +1,257 @@
+//! The fence: who may send right now, and the sockets that are cut when nobody may any more.
+//!
+//! A cut has to work while the gate's own thread is busy, frozen or between its check and its send. So everything here
+//! is atomics and system calls, without allocation or locks, and may be called from any thread and from a signal
+//! handler.
+//!
+//! Cutting disconnects a socket (`connect` to no address): the kernel throws away what it had queued, sends a reset and
+//! never sends for it again. The descriptor stays open and with its owner, so that no number is used for something else
+//! in the meantime.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use super::super::clock;
+use crate::core::gate::Passage;
+use crate::core::time::Mono;
+
+/// How many connections to outside there can be at once.
+pub(in crate::agent) const SOCKETS: usize = 4096;
+
+const CLOSED: u32 = 0;
+const STANDBY: u32 = 1;
+const OPEN: u32 = 2;
+
+/// A slot without a socket.
+const FREE: i32 = -1;
+/// A slot that is being filled.
+const TAKEN: i32 = -2;
+
+/// For which hosts a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::agent) enum Kind {
+    /// Where every pod may connect to.
+    Standby,
+    /// Where orders can be placed.
+    Trading,
+}
+
+/// One for the whole life of the agent.
+pub(in crate::agent) struct Fence {
+    passage: AtomicU32,
+    /// The deadline on both clocks, while open.
+    first: AtomicU64,
+    second: AtomicU64,
+    /// A descriptor, [`FREE`], [`TAKEN`], or, while it is being cut, the descriptor as `-3 - fd`.
+    sockets: [AtomicI32; SOCKETS],
+    cuts: AtomicU64,
+}
+
+impl Fence {
+    pub(in crate::agent) const fn new() -> Fence {
+        Fence {
+            passage: AtomicU32::new(CLOSED),
+            first: AtomicU64::new(0),
+            second: AtomicU64::new(0),
+            sockets: [const { AtomicI32::new(FREE) }; SOCKETS],
+            cuts: AtomicU64::new(0),
+        }
+    }
+
+    /// Opens or closes. Returns when whatever no longer passes has been cut.
+    pub(in crate::agent) fn set(&self, passage: Passage) {
+        match passage {
+            Passage::Open(deadline) => {
+                let at = deadline.unwrap_or(Mono::both(u64::MAX));
+                self.first.store(at.first, Ordering::SeqCst);
+                self.second.store(at.second, Ordering::SeqCst);
+                self.passage.store(OPEN, Ordering::SeqCst);
+            }
+            Passage::Standby => {
+                if self.passage.swap(STANDBY, Ordering::SeqCst) == OPEN {
+                    self.cut();
+                }
+            }
+            Passage::Closed => {
+                self.passage.store(CLOSED, Ordering::SeqCst);
+                self.cut();
+            }
+        }
+    }
+
+    /// Whether bytes for such a host may be sent at this moment. Asked right before each of them is.
+    pub(in crate::agent) fn may_send(&self, kind: Kind) -> bool {
+        match self.passage.load(Ordering::SeqCst) {
+            OPEN => kind == Kind::Standby || !self.is_past(),
+            STANDBY => kind == Kind::Standby,
+            _ => false,
+        }
+    }
+
+    /// The deadline, while there is one.
+    pub(in crate::agent) fn deadline(&self) -> Option<Mono> {
+        let at = Mono { first: self.first.load(Ordering::SeqCst), second: self.second.load(Ordering::SeqCst) };
+        (self.passage.load(Ordering::SeqCst) == OPEN && at.first != u64::MAX).then_some(at)
+    }
+
+    /// Cuts everything if the deadline has passed: for guards and the alarm.
+    pub(in crate::agent) fn cut_if_past(&self) {
+        if self.passage.load(Ordering::SeqCst) == OPEN && self.is_past() {
+            self.cut();
+        }
+    }
+
+    /// How many connections were cut since the start.
+    pub(in crate::agent) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
+    }
+
+    fn is_past(&self) -> bool {
+        // A deadline that is moved while it is read is taken for the earlier one on one of the clocks: never for a later.
+        let at = Mono { first: self.first.load(Ordering::SeqCst), second: self.second.load(Ordering::SeqCst) };
+        clock::now().has_possibly_reached(at)
+    }
+
+    /// Puts a socket under the fence; `None`: there are too many. Whoever does that asks [`Fence::may_send`] afterwards:
+    /// a cut that comes in between is then noticed by one of the two.
+    pub(in crate::agent) fn admit(&self, socket: RawFd) -> Option<Admission<'_>> {
+        let slot = self
+            .sockets
+            .iter()
+            .find(|slot| slot.compare_exchange(FREE, TAKEN, Ordering::SeqCst, Ordering::SeqCst).is_ok())?;
+        slot.store(socket, Ordering::SeqCst);
+        Some(Admission { slot })
+    }
+
+    fn cut(&self) {
+        for slot in &self.sockets {
+            let fd = slot.load(Ordering::SeqCst);
+            if fd >= 0 && slot.compare_exchange(fd, -3 - fd, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                disconnect(fd);
+                self.cuts.fetch_add(1, Ordering::Relaxed);
+                slot.store(fd, Ordering::SeqCst);
+            }
+        }
+        // Another cut may be under way; whoever asked for this one relies on its end.
+        for slot in &self.sockets {
+            while slot.load(Ordering::SeqCst) <= -3 {
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// A socket's place under the fence. Must be given up before the socket is closed.
+pub(in crate::agent) struct Admission<'a> {
+    slot: &'a AtomicI32,
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        loop {
+            let fd = self.slot.load(Ordering::SeqCst);
+            // While it is being cut the number must stay ours.
+            if fd >= 0 && self.slot.compare_exchange(fd, FREE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+fn disconnect(fd: RawFd) {
+    let nobody = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    // SAFETY: the address is valid and the descriptor is its owner's until the slot is given up.
+    let result = unsafe { libc::connect(fd, &raw const nobody, size_of::<libc::sockaddr>() as libc::socklen_t) };
+    if result != 0 {
+        // The kernel refuses that for a socket that is waited for in a blocking call, which ours never are. Then it is
+        // closed in place: with its linger time of zero that throws the queue away as well.
+        // SAFETY: as above; `dup2` replaces the descriptor in one step.
+        unsafe {
+            let null = libc::open(c"/proc/self/cmdline".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            if null >= 0 {
+                libc::dup3(null, fd, libc::O_CLOEXEC);
+                libc::close(null);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    fn soon() -> Passage {
+        Passage::Open(Some(clock::now().plus(Duration::from_secs(9))))
+    }
+
+    #[test]
+    fn what_passes_follows_the_passage_and_the_deadline() {
+        let fence = Fence::new();
+        assert!(!fence.may_send(Kind::Trading) && !fence.may_send(Kind::Standby));
+        fence.set(Passage::Standby);
+        assert!(!fence.may_send(Kind::Trading) && fence.may_send(Kind::Standby));
+        fence.set(soon());
+        assert!(fence.may_send(Kind::Trading) && fence.may_send(Kind::Standby));
+        fence.set(Passage::Open(Some(clock::now())));
+        assert!(!fence.may_send(Kind::Trading));
+        fence.set(Passage::Open(None));
+        assert!(fence.may_send(Kind::Trading));
+        assert_eq!(fence.deadline(), None);
+    }
+
+    #[test]
+    fn closing_resets_what_is_connected_and_throws_its_queue_away() {
+        let fence = Fence::new();
+        fence.set(soon());
+        let (mut near, mut far) = pair();
+        let admission = fence.admit(near.as_raw_fd()).unwrap();
+        near.write_all(b"an order").unwrap();
+        // More than the other side takes: the rest is queued in the kernel.
+        near.set_nonblocking(true).unwrap();
+        while near.write(&[0; 65536]).is_ok() {}
+        fence.set(Passage::Closed);
+        assert!(near.write(b"another").is_err());
+        drop(admission);
+        drop(near);
+        far.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut rest = Vec::new();
+        let end = far.read_to_end(&mut rest).unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(fence.cuts(), 1);
+    }
+
+    #[test]
+    fn a_deadline_that_was_moved_cuts_nothing() {
+        let fence = Fence::new();
+        let (mut near, _far) = pair();
+        fence.set(soon());
+        let _admission = fence.admit(near.as_raw_fd()).unwrap();
+        fence.cut_if_past();
+        assert!(near.write(b"an order").is_ok());
+        fence.set(Passage::Open(Some(clock::now())));
+        fence.cut_if_past();
+        assert!(near.write(b"an order").is_err());
+    }
+
+    #[test]
+    fn there_is_a_place_for_so_many_and_no_more() {
+        let fence = Box::new(Fence::new());
+        // Descriptors that nobody has: nothing is cut here.
+        let all: Vec<_> = (0..SOCKETS).map(|n| fence.admit(1_000_000 + n as i32).unwrap()).collect();
+        assert!(fence.admit(5).is_none());
+        drop(all);
+        assert!(fence.admit(5).is_some());
+    }
+}
