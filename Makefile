@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -50,3 +50,6 @@ demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged
 
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover
+
+gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all

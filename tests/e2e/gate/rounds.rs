@@ -140,9 +140,9 @@ impl Happens {
                 held
             }
             Happens::Frozen(tenths) => {
-                join_all(targets.iter().map(|target| freeze(world, target, LEASE * 100 * tenths))).await;
+                let held = join_all(targets.iter().map(|target| freeze(world, target, LEASE * 100 * tenths))).await;
                 until_others_trade(targets).await;
-                held(targets)
+                held
             }
             Happens::Killed => {
                 targets.iter().for_each(|target| target.aim.kill());
@@ -170,12 +170,15 @@ impl Happens {
     }
 }
 
-/// Freezes a pod for so many milliseconds. The script runs beside others, because all pods freeze at once.
-async fn freeze(world: &World, target: &Target, milliseconds: u32) {
+/// Freezes a pod for so many milliseconds; what its kernel held at the end. The script runs beside others, because all
+/// pods freeze at once.
+async fn freeze(world: &World, target: &Target, milliseconds: u32) -> Option<u64> {
     let (faults, uid) = (world.faults(), target.pod_uid.clone());
     let frozen = tokio::task::spawn_blocking(move || faults.freeze(&uid)).await.expect("it freezes");
     tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
+    let held = bytes_held(&target.pod_uid);
     tokio::task::spawn_blocking(move || frozen.heal()).await.expect("it thaws");
+    held
 }
 
 /// Waits for the first order of a later token of every bot.
