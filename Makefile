@@ -51,5 +51,5 @@ demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover
 
-gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [KEEP=1]
+gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [SERIES=2] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all
