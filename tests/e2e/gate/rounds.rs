@@ -57,7 +57,8 @@ const ALL: [Happens; 11] = [
 #[test]
 fn orders_on_the_way_never_arrive_late_through_the_gate() {
     scenario("gate_rounds_short", Turn::Alone, async |world| {
-        run(world, 2, &[Happens::Cut(5), Happens::Frozen(15)], |_| ()).await;
+        // In this order: the cut-off node is only trusted again after a while, which the end need not wait for.
+        run(world, 2, &[Happens::Frozen(15), Happens::Cut(5)], |_| ()).await;
     });
 }
 
