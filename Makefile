@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-page
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -54,3 +54,6 @@ bench-failover: images ## how long nobody trades: target/bench/failover.json  [R
 
 bench-page: ## what a bot's check before an order costs, nanoseconds: target/bench/page.json
 	cargo run --quiet --release --package tradingbot-leadership --example bench_page -- $(CURDIR)/target/bench/page.json
+
+gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [SERIES=2] [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all
