@@ -145,6 +145,21 @@ fn decisions_are_pure() {
 }
 
 #[test]
+fn every_package_of_the_workspace_is_tested() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (manifest, makefile) = (read(&top.join("Cargo.toml")), read(&top.join("Makefile")));
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("there is a workspace");
+    // Every second part is what stands in quotes.
+    for member in members.split('"').skip(1).step_by(2) {
+        let of_member = read(&top.join(member).join("Cargo.toml"));
+        let name = of_member.lines().find_map(|line| line.strip_prefix("name = ")).expect("a package has a name");
+        let call = format!("cargo test --package {}", name.trim_matches('"'));
+        assert!(makefile.contains(&call), "the Makefile never runs '{call}'");
+    }
+}
+
+#[test]
 fn what_code_uses_is_found() {
     let text = "use crate::core::{time::Mono, ids};\nfn f() { crate::api::names::x(); }\nuse crate::{cli::a, runtime::{b, c}};";
     assert_eq!(used(text), BTreeSet::from(["core", "api", "cli", "runtime"]));

@@ -55,6 +55,9 @@ pub struct Entry {
     /// The id that the client gave the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_order_id: Option<String>,
+    /// When the client says that it sent the order: its own wall clock, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_milliseconds: Option<u64>,
     /// Where the request came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,

@@ -1,46 +1,33 @@
-//! A small HTTP/1.1 client on one kept-alive connection: no pool and no queue between a decision and the socket.
+//! A small HTTP/1.1 client on one kept-alive connection: no pool and no queue between a decision and the socket. It goes
+//! through a proxy where the environment names one.
+
+mod answers;
+mod proxy;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-/// Answers are small; whatever is larger is not from a server of ours.
-const MAX_HEAD: usize = 64 * 1024;
+pub use answers::{Answer, Answers};
+use answers::{Body, bad};
 
-/// A server, and the connection to it once there is one.
+/// A server, and the connection to it, or to the proxy before it, once there is one.
 pub struct Http {
     authority: String,
-    stream: Option<TcpStream>,
-    buffer: Vec<u8>,
+    proxy: Option<String>,
+    connection: Option<Connection>,
     timeout: Duration,
 }
 
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
-}
-
-#[allow(dead_code, reason = "each program uses its part")]
-impl Answer {
-    /// Whether the status is 2xx.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> io::Result<serde_json::Value> {
-        serde_json::from_str(&self.body).map_err(|error| bad(format!("'{}' is not JSON: {error}", self.body)))
-    }
-}
-
-fn bad(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
+/// Both sides of a connection, which different tasks may hold.
+pub struct Connection {
+    pub requests: OwnedWriteHalf,
+    pub answers: Answers,
 }
 
 #[allow(dead_code, reason = "each program uses its part")]
@@ -48,18 +35,21 @@ impl Http {
     /// `url` is `http://host[:port]`; a path after it is not allowed. Every exchange of a request and its answer, with
     /// the connection where one is to be made, takes at most `timeout`.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, String> {
-        let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-        if authority.is_empty() || authority.contains('/') {
-            return Err(format!("'{url}' is not an address like http://exchange:8080"));
-        }
-        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-        Ok(Self { authority, stream: None, buffer: Vec::new(), timeout })
+        Ok(Self { authority: authority(url)?, proxy: None, connection: None, timeout })
+    }
+
+    /// Through the proxy that these variables of the environment name for this server, as ordinary clients do.
+    pub fn proxied(mut self, get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        self.proxy = proxy::proxy_for(&self.authority, get).as_deref().map(authority).transpose()?;
+        Ok(self)
     }
 
     /// The bytes of a request, so that they can be made before it is decided whether to send them.
     pub fn encode(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.authority);
+        let Self { authority, proxy, .. } = self;
+        // A proxy is told the whole address, or it would not know where to go.
+        let origin = if proxy.is_some() { format!("http://{authority}") } else { String::new() };
+        let mut text = format!("{method} {origin}{path} HTTP/1.1\r\nhost: {authority}\r\n");
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -72,19 +62,23 @@ impl Http {
 
     /// Connects unless there is a connection already.
     pub async fn connect(&mut self) -> io::Result<()> {
-        if self.stream.is_some() {
-            return Ok(());
+        if self.connection.is_none() {
+            self.connection = Some(self.dial().await?);
         }
-        timeout(self.timeout, self.dial()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        Ok(())
     }
 
-    async fn dial(&mut self) -> io::Result<()> {
-        let addresses: Vec<SocketAddr> = lookup_host(self.authority.as_str()).await?.collect();
-        let stream = TcpStream::connect(addresses.as_slice()).await?;
-        stream.set_nodelay(true)?;
-        self.buffer.clear();
-        self.stream = Some(stream);
-        Ok(())
+    /// A connection of the caller's own.
+    pub async fn dial(&self) -> io::Result<Connection> {
+        let dial = async {
+            let next = self.proxy.as_ref().unwrap_or(&self.authority);
+            let addresses: Vec<SocketAddr> = lookup_host(next.as_str()).await?.collect();
+            let stream = TcpStream::connect(addresses.as_slice()).await?;
+            stream.set_nodelay(true)?;
+            let (answers, requests) = stream.into_split();
+            Ok(Connection { requests, answers: Answers::new(answers) })
+        };
+        timeout(self.timeout, dial).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Sends a request and reads its answer. A kept-alive connection that the server has closed meanwhile is replaced
@@ -102,169 +96,74 @@ impl Http {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
-        if result.is_err() {
-            self.stream = None;
+        if !matches!(&result, Ok(answer) if answer.as_ref().is_none_or(|answer| !answer.closes)) {
+            self.connection = None;
         }
         result
     }
 
     async fn exchange_inner(&mut self, bytes: &[u8], go: impl Fn() -> bool) -> io::Result<Option<Answer>> {
-        if self.stream.as_ref().is_some_and(is_closed) {
-            self.stream = None;
+        if self.connection.as_ref().is_some_and(|connection| connection.answers.is_closed()) {
+            self.connection = None;
         }
-        if self.stream.is_none() {
-            self.dial().await?;
-        }
-        let stream = self.stream.as_mut().expect("there is a connection");
-        stream.writable().await?;
-        if !go() {
+        self.connect().await?;
+        let connection = self.connection.as_mut().expect("there is a connection");
+        if !connection.send_if(bytes, go).await? {
             return Ok(None);
         }
-        let sent = match stream.try_write(bytes) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
-        if sent < bytes.len() {
-            stream.write_all(&bytes[sent..]).await?;
-        }
-        self.answer().await.map(Some)
-    }
-
-    async fn answer(&mut self) -> io::Result<Answer> {
-        let head = self.head().await?;
-        let mut body = Body::new(&head)?;
-        let mut text = Vec::new();
-        while let Some(part) = self.body_part(&mut body).await? {
-            text.extend_from_slice(&part);
-        }
-        if head.closes {
-            self.stream = None;
-        }
-        Ok(Answer { status: head.status, body: String::from_utf8_lossy(&text).into_owned() })
-    }
-
-    async fn fill(&mut self) -> io::Result<()> {
-        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        if stream.read_buf(&mut self.buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
-    }
-
-    async fn line(&mut self) -> io::Result<String> {
-        loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
-                let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
-                return Ok(String::from_utf8_lossy(&line).into_owned());
-            }
-            if self.buffer.len() > MAX_HEAD {
-                return Err(bad("a line of the answer has no end".to_owned()));
-            }
-            self.fill().await?;
-        }
-    }
-
-    async fn head(&mut self) -> io::Result<Head> {
-        let line = self.line().await?;
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let mut head = Head {
-            status: status.ok_or_else(|| bad(format!("'{line}' is not the first line of an answer")))?,
-            length: None,
-            chunked: false,
-            closes: false,
-        };
-        loop {
-            let line = self.line().await?;
-            let Some((name, value)) = line.split_once(':') else { return Ok(head) };
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => head.length = value.trim().parse().ok(),
-                "transfer-encoding" => head.chunked = value.trim().eq_ignore_ascii_case("chunked"),
-                "connection" => head.closes = value.trim().eq_ignore_ascii_case("close"),
-                _ => {}
-            }
-        }
-    }
-
-    /// The next piece of a body; `None` at its end.
-    async fn body_part(&mut self, body: &mut Body) -> io::Result<Option<Vec<u8>>> {
-        loop {
-            match body {
-                Body::Sized(0) => return Ok(None),
-                Body::Sized(left) => return self.take(left).await.map(Some),
-                Body::Chunked { left: 0, first } => {
-                    if !std::mem::take(first) {
-                        self.line().await?;
-                    }
-                    let line = self.line().await?;
-                    let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
-                        .map_err(|_| bad(format!("'{line}' is not the length of a chunk")))?;
-                    if size == 0 {
-                        self.line().await?;
-                        return Ok(None);
-                    }
-                    *body = Body::Chunked { left: size, first: false };
-                }
-                Body::Chunked { left, .. } => return self.take(left).await.map(Some),
-            }
-        }
-    }
-
-    async fn take(&mut self, left: &mut usize) -> io::Result<Vec<u8>> {
-        if self.buffer.is_empty() {
-            self.fill().await?;
-        }
-        let part: Vec<u8> = self.buffer.drain(..self.buffer.len().min(*left)).collect();
-        *left -= part.len();
-        Ok(part)
+        connection.answers.next().await.map(Some)
     }
 
     /// Opens a stream of server-sent events, whose wait has no limit.
-    pub async fn events(mut self, path: &str) -> io::Result<Events> {
-        self.connect().await?;
+    pub async fn events(self, path: &str) -> io::Result<Events> {
+        let mut connection = self.dial().await?;
         let bytes = self.encode("GET", path, &[("accept", "text/event-stream")], "");
-        self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?.write_all(&bytes).await?;
-        let head = timeout(self.timeout, self.head()).await??;
+        connection.requests.write_all(&bytes).await?;
+        let head = timeout(self.timeout, connection.answers.head()).await??;
         if head.status != 200 {
             return Err(bad(format!("{} answered {} to GET {path}", self.authority, head.status)));
         }
-        let body = Body::new(&head)?;
-        Ok(Events { http: self, body, text: Vec::new() })
+        Ok(Events { body: Body::new(&head)?, connection, text: Vec::new() })
     }
 }
 
-/// Whether the server has closed a connection that nothing was asked on.
-fn is_closed(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    !matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-struct Head {
-    status: u16,
-    length: Option<usize>,
-    chunked: bool,
-    closes: bool,
-}
-
-enum Body {
-    Sized(usize),
-    Chunked { left: usize, first: bool },
-}
-
-impl Body {
-    fn new(head: &Head) -> io::Result<Self> {
-        match head {
-            Head { chunked: true, .. } => Ok(Self::Chunked { left: 0, first: true }),
-            Head { length: Some(length), .. } => Ok(Self::Sized(*length)),
-            Head { status: 204, .. } => Ok(Self::Sized(0)),
-            _ => Err(bad("the answer does not say how long it is".to_owned())),
-        }
+/// `host:port` of an address without a path.
+fn authority(url: &str) -> Result<String, String> {
+    let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    if authority.is_empty() || authority.contains('/') {
+        return Err(format!("'{url}' is not an address like http://exchange:8080"));
     }
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    Ok(if has_port { authority.to_owned() } else { format!("{authority}:80") })
+}
+
+impl Connection {
+    /// Writes `bytes` if `go` still says so when the socket is ready, with nothing between the question and the write.
+    pub async fn send_if(&mut self, bytes: &[u8], go: impl Fn() -> bool) -> io::Result<bool> {
+        send_if(&mut self.requests, bytes, go).await
+    }
+}
+
+/// As [`Connection::send_if`], where the answers are read elsewhere.
+pub async fn send_if(requests: &mut OwnedWriteHalf, bytes: &[u8], go: impl Fn() -> bool) -> io::Result<bool> {
+    requests.writable().await?;
+    if !go() {
+        return Ok(false);
+    }
+    let sent = match requests.try_write(bytes) {
+        Ok(sent) => sent,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err(error),
+    };
+    if sent < bytes.len() {
+        requests.write_all(&bytes[sent..]).await?;
+    }
+    Ok(true)
 }
 
 /// A stream of server-sent events.
 pub struct Events {
-    http: Http,
+    connection: Connection,
     body: Body,
     text: Vec<u8>,
 }
@@ -281,7 +180,7 @@ impl Events {
                     return Ok(Some(data.trim_start().to_owned()));
                 }
             }
-            match self.http.body_part(&mut self.body).await? {
+            match self.connection.answers.body_part(&mut self.body).await? {
                 Some(part) => self.text.extend_from_slice(&part),
                 None => return Ok(None),
             }

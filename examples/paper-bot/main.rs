@@ -12,6 +12,7 @@ mod exchange;
 #[path = "../common/http.rs"]
 mod http;
 mod options;
+mod pipeline;
 #[cfg(test)]
 mod process_tests;
 mod role;
@@ -75,7 +76,7 @@ async fn run(options: Options) -> Result<(), String> {
         controls.ignore_sigterm();
     }
     let (roles, role) = watch::channel(Role::from_environment(&options));
-    let follow = role::follow(options.api.clone(), roles);
+    let follow = role::follow(&options, roles);
     let listen = control::serve(options.control, controls.clone());
     let trade = trader::trade(&options, role, controls.clone());
     tokio::select! {

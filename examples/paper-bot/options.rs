@@ -1,10 +1,17 @@
 //! What the bot is told by its arguments and its environment.
 
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::Duration;
+
 use super::args::Args;
+use super::http::Http;
+
+const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"];
 
 pub const USAGE: &str = "paper-bot [promote|demote|hang] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
-  [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm]
-from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API";
+  [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm]
+from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API; HTTP_PROXY, NO_PROXY";
 
 /// What it does.
 #[derive(Clone, Debug)]
@@ -16,6 +23,10 @@ pub struct Options {
     /// `http://host:port`.
     pub exchange: String,
     pub orders_per_second: f64,
+    /// Orders are written without waiting for answers, of which at most so many are due. `None`: one at a time.
+    pub pipeline: Option<usize>,
+    /// From the last look at its role to the write of an order.
+    pub signing: Duration,
     /// 0: no control port.
     pub control: u16,
     /// The agent's local API; `None` where no agent runs.
@@ -27,6 +38,8 @@ pub struct Options {
     pub crash_at_start: bool,
     pub crash_after: Option<u64>,
     pub ignore_sigterm: bool,
+    /// HTTP_PROXY and NO_PROXY, in capitals or not, as they were found.
+    pub proxy: HashMap<&'static str, String>,
 }
 
 impl Options {
@@ -46,19 +59,31 @@ impl Options {
             active: get("TRADINGBOT_ROLE").is_none_or(|role| role == "active"),
             epoch: number("TRADINGBOT_EPOCH"),
             token: number("TRADINGBOT_FENCING_TOKEN"),
+            pipeline: number_of(&mut args, "--pipeline")?,
+            signing: Duration::from_millis(args.parsed("--sign-milliseconds", 0)?),
             crash_at_start: args.flag("--crash-at-start"),
-            crash_after: args
-                .value("--crash-after")?
-                .map(|n| n.parse().map_err(|_| format!("--crash-after: '{n}' is no number")))
-                .transpose()?,
+            crash_after: number_of(&mut args, "--crash-after")?,
             ignore_sigterm: args.flag("--ignore-sigterm"),
+            proxy: PROXY.into_iter().filter_map(|name| Some((name, get(name)?))).collect(),
         };
         args.finish()?;
         if options.orders_per_second.is_nan() || options.orders_per_second <= 0.0 {
             return Err("--orders-per-second must be above zero".to_owned());
         }
+        if options.pipeline == Some(0) {
+            return Err("--pipeline must be above zero".to_owned());
+        }
         Ok(options)
     }
+
+    /// Through the proxy of the environment, where it names one for this server.
+    pub fn proxied(&self, http: Http) -> Result<Http, String> {
+        http.proxied(|name| self.proxy.get(name).cloned())
+    }
+}
+
+fn number_of<T: FromStr>(args: &mut Args, name: &str) -> Result<Option<T>, String> {
+    args.value(name)?.map(|n| n.parse().map_err(|_| format!("{name}: '{n}' is no number"))).transpose()
 }
 
 fn instance() -> Result<String, String> {

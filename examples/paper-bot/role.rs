@@ -40,19 +40,19 @@ impl Role {
 }
 
 /// Follows the agent's stream for as long as the process lives. Without an agent the role never changes.
-pub async fn follow(api: Option<String>, roles: watch::Sender<Role>) {
-    let Some(api) = api else { return std::future::pending().await };
+pub async fn follow(options: &Options, roles: watch::Sender<Role>) {
+    let Some(api) = &options.api else { return std::future::pending().await };
     loop {
-        if let Err(error) = listen(&api, &roles).await {
+        if let Err(error) = listen(api, options, &roles).await {
             eprintln!("the agent at {api} cannot be heard: {error}");
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn listen(api: &str, roles: &watch::Sender<Role>) -> std::io::Result<()> {
-    let http = Http::new(api, Duration::from_secs(1)).map_err(std::io::Error::other)?;
-    let mut events = http.events("/v1/leadership/stream").await?;
+async fn listen(api: &str, options: &Options, roles: &watch::Sender<Role>) -> std::io::Result<()> {
+    let http = Http::new(api, Duration::from_secs(1)).and_then(|http| options.proxied(http));
+    let mut events = http.map_err(std::io::Error::other)?.events("/v1/leadership/stream").await?;
     while let Some(text) = events.next().await? {
         if let Some(role) = Role::read(&text) {
             roles.send_if_modified(|known| {

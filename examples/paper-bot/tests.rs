@@ -1,20 +1,24 @@
 //! The bot against an exchange and an agent that are played by the test, on loopback.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::args::Args;
 use super::control::Controls;
+use super::http::Http;
 use super::options::Options;
 use super::role::{self, Role};
 use super::trader;
@@ -40,8 +44,21 @@ async fn exchange() -> (SocketAddr, mpsc::UnboundedReceiver<Value>) {
 }
 
 fn options(exchange: SocketAddr, role: &'static str, api: Option<String>) -> Options {
-    let arguments = ["--exchange", &format!("http://{exchange}"), "--orders-per-second", "200"];
+    options_with(exchange, role, api, &[], None)
+}
+
+fn options_with(
+    exchange: SocketAddr,
+    role: &'static str,
+    api: Option<String>,
+    more: &[&str],
+    proxy: Option<SocketAddr>,
+) -> Options {
+    let url = format!("http://{exchange}");
+    let arguments = [&["--exchange", &url, "--orders-per-second", "200"], more].concat();
     Options::read(Args::from_list(&arguments), |name| match name {
+        "HTTP_PROXY" => proxy.map(|proxy| format!("http://{proxy}")),
+        "NO_PROXY" => Some("localhost,::1".to_owned()),
         "TRADINGBOT_NAME" => Some("doge".to_owned()),
         "TRADINGBOT_ROLE" => Some(role.to_owned()),
         "TRADINGBOT_EPOCH" => Some("1".to_owned()),
@@ -60,6 +77,7 @@ async fn an_active_trades_from_the_start_and_stops_when_told() {
     let trading = tokio::spawn(async move { trader::trade(&options, role, Controls::default()).await });
     let first = timeout(SOON, orders.recv()).await.unwrap().unwrap();
     assert_eq!((first["fencingToken"].as_u64(), first["account"].as_str()), (Some(11), Some("doge")));
+    assert!(first["sentMilliseconds"].as_u64().is_some());
     assert!(first["clientOrderId"].as_str().unwrap().starts_with("doge-11-"));
     roles.send(Role::default()).unwrap();
     // Nobody is left to make it the active again, so a trader that stopped has also ended.
@@ -88,7 +106,8 @@ async fn a_hot_standby_trades_when_the_agent_says_so_under_the_new_token() {
     say("standby", 0);
     let options = options(address, "standby", Some(format!("http://{api}")));
     let (roles, role) = watch::channel(Role::from_environment(&options));
-    tokio::spawn(role::follow(options.api.clone(), roles));
+    let followed = options.clone();
+    tokio::spawn(async move { role::follow(&followed, roles).await });
     tokio::spawn(async move { trader::trade(&options, role, Controls::default()).await });
     let mut times = Vec::new();
     for token in 22..42 {
@@ -110,4 +129,72 @@ async fn a_hot_standby_trades_when_the_agent_says_so_under_the_new_token() {
     println!("role to first order at the exchange: median {:?}, longest {:?}", times[10], times[19]);
     // Unoptimised, and other tests run beside it.
     assert!(times[10] < Duration::from_millis(20), "{times:?}");
+}
+
+/// A forward proxy that tells the test which address was asked for, and by whom.
+async fn proxy() -> (SocketAddr, mpsc::UnboundedReceiver<(SocketAddr, String)>) {
+    let (asked, seen) = mpsc::unbounded_channel();
+    let forward = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, method: Method, uri: Uri, body: String| {
+        let asked = asked.clone();
+        async move {
+            asked.send((peer, uri.to_string())).unwrap();
+            let authority = uri.authority().expect("a proxy is told the whole address").to_string();
+            let answer =
+                Http::new(&authority, SOON).unwrap().request(method.as_str(), uri.path(), &body).await.unwrap();
+            (StatusCode::from_u16(answer.status).unwrap(), answer.body)
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = Router::new().fallback(forward).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+    (address, seen)
+}
+
+#[tokio::test]
+async fn orders_go_through_the_proxy_of_the_environment_on_one_connection() {
+    for more in [&[][..], &["--pipeline", "8"]] {
+        let (address, mut orders) = exchange().await;
+        let (proxy, mut seen) = proxy().await;
+        let options = options_with(address, "active", None, more, Some(proxy));
+        let (roles, role) = watch::channel(Role::from_environment(&options));
+        let trading = tokio::spawn(async move { trader::trade(&options, role, Controls::default()).await });
+        let mut peers = HashSet::new();
+        for _ in 0..10 {
+            timeout(SOON, orders.recv()).await.unwrap().unwrap();
+            let (peer, uri) = seen.recv().await.unwrap();
+            assert_eq!(uri, format!("http://{address}/v1/orders"));
+            peers.insert(peer);
+        }
+        assert_eq!(peers.len(), 1, "each order had a connection of its own");
+        trading.abort();
+        drop(roles);
+    }
+}
+
+#[tokio::test]
+async fn pipelined_orders_do_not_wait_for_answers_up_to_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = options_with(listener.local_addr().unwrap(), "active", None, &["--pipeline", "4"], None);
+    let (_roles, role) = watch::channel(Role::from_environment(&options));
+    let trading = tokio::spawn(async move { trader::trade(&options, role, Controls::default()).await });
+    let (mut stream, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+    let mut text = Vec::new();
+    for answered in 0..3 {
+        let due = 4 * (answered + 1);
+        while complete(&text) < due {
+            assert!(timeout(SOON, stream.read_buf(&mut text)).await.unwrap().unwrap() > 0);
+        }
+        // Twenty periods of its rate.
+        let more = timeout(Duration::from_millis(100), stream.read_buf(&mut text)).await;
+        assert!(more.is_err(), "an order was written while four were unanswered");
+        let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
+        stream.write_all(&answer.repeat(4)).await.unwrap();
+    }
+    trading.abort();
+}
+
+/// Orders that are there to their last byte.
+fn complete(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).matches("\"symbol\":\"DOGE_JPY\"}").count()
 }

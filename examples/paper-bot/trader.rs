@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::control::Controls;
 use super::http::Http;
 use super::options::Options;
+use super::pipeline::Pipeline;
 use super::role::Role;
 
 /// An exchange that does not answer in this time is asked the next thing.
@@ -29,7 +30,7 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
         let now = role.borrow_and_update().clone();
         if !now.active || controls.hangs() {
             // A standby's connection is there before it is needed. Whether that works is seen when it is.
-            let _ = desk.http.connect().await;
+            let _ = desk.connect().await;
             if role.changed().await.is_err() {
                 return Ok(());
             }
@@ -53,7 +54,14 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
         if options.crash_after.is_some_and(|limit| desk.placed >= limit) {
             return Err("told to crash after so many orders".to_owned());
         }
-        let allowed = || *role.borrow() == now && !controls.hangs();
+        let allowed = || {
+            let allowed = *role.borrow() == now && !controls.hangs();
+            if allowed && !options.signing.is_zero() {
+                // Without yielding: nothing it could learn meanwhile keeps the order back.
+                std::thread::sleep(options.signing);
+            }
+            allowed
+        };
         if let Err(error) = desk.place(&now, allowed).await {
             eprintln!("the exchange did not take an order: {error}");
         }
@@ -64,14 +72,36 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
 struct Desk<'a> {
     options: &'a Options,
     http: Http,
+    /// Where orders do not wait for the answers to those before.
+    pipeline: Option<Pipeline>,
     placed: u64,
     open: VecDeque<String>,
 }
 
 impl<'a> Desk<'a> {
     fn new(options: &'a Options) -> Result<Self, String> {
-        let http = Http::new(&options.exchange, ANSWER_TIME)?;
-        Ok(Self { options, http, placed: 0, open: VecDeque::new() })
+        let connection = || options.proxied(Http::new(&options.exchange, ANSWER_TIME)?);
+        let pipeline = options.pipeline.map(|limit| connection().map(|http| Pipeline::new(http, limit))).transpose()?;
+        Ok(Self { options, http: connection()?, pipeline, placed: 0, open: VecDeque::new() })
+    }
+
+    async fn connect(&mut self) -> io::Result<()> {
+        match &mut self.pipeline {
+            Some(pipeline) => pipeline.connect().await,
+            None => self.http.connect().await,
+        }
+    }
+
+    /// Sends a request if it is `allowed` right before the write; whether it was.
+    async fn send(&mut self, bytes: &[u8], allowed: impl Fn() -> bool) -> io::Result<bool> {
+        if let Some(pipeline) = &mut self.pipeline {
+            return pipeline.send_if(bytes, allowed).await;
+        }
+        match self.http.exchange_if(bytes, allowed).await? {
+            None => Ok(false),
+            Some(answer) if answer.is_success() => Ok(true),
+            Some(answer) => Err(io::Error::other(format!("{} {}", answer.status, answer.body.trim()))),
+        }
     }
 
     async fn place(&mut self, role: &Role, allowed: impl Fn() -> bool) -> io::Result<()> {
@@ -87,17 +117,17 @@ impl<'a> Desk<'a> {
         let order = json!({
             "clientOrderId": id, "symbol": "DOGE_JPY", "side": side, "price": price, "quantity": "10",
             "account": name, "instance": instance, "fencingToken": role.token, "epoch": role.epoch,
+            "sentMilliseconds": now_milliseconds(),
         });
         let bytes = self.http.encode("POST", "/v1/orders", &[], &order.to_string());
         self.placed += 1;
-        let answer = self.http.exchange_if(&bytes, &allowed).await;
-        if rests && !matches!(answer, Ok(None)) {
+        let sent = self.send(&bytes, &allowed).await;
+        if rests && !matches!(sent, Ok(false)) {
             // What was not answered may have been accepted, and has to be cancelled one day.
             self.open.push_back(id);
         }
-        let Some(answer) = answer? else { return Ok(()) };
-        if !answer.is_success() {
-            return Err(io::Error::other(format!("{} {}", answer.status, answer.body.trim())));
+        if !sent? {
+            return Ok(());
         }
         if self.open.len() > KEPT_OPEN
             && let Some(oldest) = self.open.pop_front()
@@ -106,7 +136,7 @@ impl<'a> Desk<'a> {
             let headers = self.headers(role);
             let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let bytes = self.http.encode("DELETE", &path, &headers, "");
-            self.http.exchange_if(&bytes, &allowed).await?;
+            self.send(&bytes, &allowed).await?;
         }
         Ok(())
     }
@@ -119,6 +149,11 @@ impl<'a> Desk<'a> {
             ("x-epoch", number(role.epoch)),
         ]
     }
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn now_milliseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |wall| wall.as_millis() as u64)
 }
 
 /// Leaves a grandchild in a session of its own that trades on under this role, whatever becomes of us: the worst that a

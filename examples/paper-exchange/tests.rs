@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::exchange::server::{Config, Server};
 use super::http::{Answer, Http};
@@ -209,4 +210,24 @@ async fn an_order_is_accepted_in_well_under_a_millisecond() {
     println!("order accepted: median {:?}, p99 {:?}", times[250], times[495]);
     // Unoptimised, and other tests run beside it.
     assert!(times[250] < Duration::from_millis(5), "{:?}", times[250]);
+}
+
+#[tokio::test]
+async fn pipelined_orders_are_all_logged_in_their_order_also_when_their_sender_is_gone() {
+    let exchange = Exchange::start(false, 1000).await;
+    let mut bytes = Vec::new();
+    for n in 0..50 {
+        let mut order = order(&format!("doge.{n}"), 7, "a");
+        order["sentMilliseconds"] = json!(1_795_000_000_000_u64 + n);
+        bytes.extend(exchange.client().encode("POST", "/v1/orders", &[], &order.to_string()));
+    }
+    let mut stream = TcpStream::connect(exchange.0.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    drop(stream);
+    let last = exchange.call("GET", "/wait?timeout_ms=9000&since=50", Value::Null).await.json().unwrap();
+    assert_eq!(last["seq"], 51);
+    for (n, entry) in exchange.log("kind=order").await.iter().enumerate() {
+        assert_eq!(entry["clientOrderId"], format!("doge.{n}"));
+        assert_eq!(entry["sentMilliseconds"], 1_795_000_000_000_u64 + n as u64);
+    }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use super::gate::Gate;
 use super::guard::EXIT_SURVIVORS;
 use super::hooks::{self, Hook};
 use super::run::{Message, Shell};
-use super::{kill, unsent};
-use crate::core::agent::{Effect, Input, Leadership, Write, leadership};
+use super::{kill, sockets, unsent};
+use crate::core::agent::{Effect, Input, Leadership, Stage, Write, leadership};
 
 /// A sweep looks this often whether anything is left, and gives up after this long.
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
@@ -30,6 +31,8 @@ impl Shell {
             }
             Effect::Sweep => return self.sweep(),
             Effect::Drain => self.drain(),
+            Effect::CallSwitch => self.switch.begin(leadership(&self.state)),
+            Effect::AbandonSwitch => self.switch.abandon(),
             Effect::Guard(deadline) => self.guards.set(deadline),
             Effect::Gate(passage) => {
                 if let Some(gate) = &self.gate {
@@ -121,6 +124,10 @@ impl Shell {
     fn sweep(&mut self) -> Option<Input> {
         self.abandon_hook();
         kill::everything();
+        if self.state.hold.as_ref().is_some_and(|hold| hold.stage == Stage::Lost) {
+            // Another may trade already: nothing is waited for.
+            sockets::destroy();
+        }
         let guard = self.guards.process();
         if !kill::anything_left(guard) {
             return Some(Input::Swept);
@@ -152,15 +159,18 @@ impl Shell {
         let errand = self.next_errand();
         let (own, messages) = (self.own_traffic.clone(), self.messages.clone());
         let lease_end = self.state.hold.as_ref().map_or(Duration::ZERO, |hold| hold.terms.lease_duration);
+        let fence = self.gate.as_ref().map(Gate::fence);
         let task = tokio::spawn(async move {
-            unsent::wait(&own, |since, peers| {
+            let sent = unsent::wait(&own, |since, peers| {
                 if since < lease_end {
                     warn!("Not releasing yet: bytes of the bot are on their way to {peers}.");
                 } else {
-                    warn!("Not releasing: bytes of the bot are still on their way to {peers}. The Lease is left to expire.");
+                    warn!(
+                        "Not releasing: bytes of the bot are still on their way to {peers}. The Lease is left to expire."
+                    );
                 }
-            })
-            .await;
+            });
+            sockets::wait_or_destroy(sent, fence).await;
             let _ = messages.send(Message::Drained(errand)).await;
         });
         self.draining = Some(task.abort_handle());

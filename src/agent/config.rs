@@ -9,6 +9,7 @@ use crate::api::agent_config::{AgentConfig, StandbyMode};
 use crate::api::names;
 use crate::core::agent::Setup;
 use crate::core::ids::{BootId, PodRef};
+use crate::core::lease::OrderPath;
 
 /// Why the agent does not run: sentences for the log of the bot's container.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,8 @@ impl Settings {
             promote_hook: config.promote.is_some(),
             demote_hook: config.demote.is_some(),
             stop: Duration::from_secs(config.stop_seconds),
+            switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
+            path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
         };
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let host: IpAddr = host.parse().map_err(|_| Refusal::Unusable {

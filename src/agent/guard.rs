@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use super::clock;
 use super::gate::Fence;
 use super::kill;
+use super::sockets::Destroyer;
 use crate::core::time::Mono;
 
 /// What agent and guards share, in memory that survives fork.
@@ -164,6 +165,7 @@ fn guard_process(page: &'static Page) -> ! {
 }
 
 fn watch(page: &'static Page, place: Place) -> ! {
+    let connections = Destroyer::new();
     loop {
         if page.armed.load(Ordering::SeqCst) == 0 {
             futex(&page.armed, libc::FUTEX_WAIT, 0);
@@ -177,7 +179,7 @@ fn watch(page: &'static Page, place: Place) -> ! {
                 fence.cut_if_past();
             }
             page.fired.fetch_add(1, Ordering::SeqCst);
-            sweep(page, place);
+            sweep(page, place, &connections);
             // The agent takes the deadline back when it has understood; until then look again soon.
             sleep_until(clock::now().first + 20 * SWEEP_PAUSE);
             continue;
@@ -187,12 +189,14 @@ fn watch(page: &'static Page, place: Place) -> ! {
     }
 }
 
-fn sweep(page: &Page, place: Place) {
+fn sweep(page: &Page, place: Place, connections: &Destroyer) {
     let end = clock::now().first + SWEEP_TIME;
     while clock::now().first < end {
         kill::everything();
         let spared = if matches!(place, Place::Agent(_)) { page.guard.load(Ordering::SeqCst) } else { 0 };
-        if !kill::anything_left(spared) {
+        let left = kill::anything_left(spared);
+        connections.destroy();
+        if !left {
             return;
         }
         sleep_until(clock::now().first + SWEEP_PAUSE);

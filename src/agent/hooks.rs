@@ -1,4 +1,4 @@
-//! Calling promote and demote hooks.
+//! Calling hooks.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -40,12 +40,22 @@ impl Hook {
 
 /// Calls a hook; when it fails, or does not end in its time, a sentence says so. Dropping the call ends the hook.
 pub(super) async fn call(hook: Hook, call: &HookCall, role: Leadership, starter: &HookStarter) -> Result<(), String> {
-    let name = hook.name();
+    // Only a bot that is about to be promoted may still be starting.
+    call_by_name(hook.name(), hook == Hook::Promote, call, role, starter).await
+}
+
+/// The same for any hook. `patient`: while nothing listens on its port the bot is starting, and is asked again.
+pub(super) async fn call_by_name(
+    name: &str,
+    patient: bool,
+    call: &HookCall,
+    role: Leadership,
+    starter: &HookStarter,
+) -> Result<(), String> {
     let within = Duration::from_secs(call.timeout_seconds);
     let result = match &call.action {
         HookAction::Exec { command } => timeout(within, exec(command, role, starter)).await,
-        // Only a bot that is about to be promoted may still be starting.
-        HookAction::Http { .. } => timeout(within, http(&call.action, hook == Hook::Promote)).await,
+        HookAction::Http { .. } => timeout(within, http(&call.action, patient)).await,
     };
     let what = describe(&call.action);
     match result {

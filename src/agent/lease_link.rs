@@ -261,6 +261,9 @@ fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
             AgentState::Restarted
         }
     };
+    if matches!(write.kind, WriteKind::Claim | WriteKind::Renew(_)) {
+        operations.push(set(&note(key::PATH), write.path.to_string()));
+    }
     operations.push(set(&note(key::STATE), state.as_str().to_owned()));
     Value::Array(operations)
 }
@@ -270,6 +273,7 @@ mod tests {
     use super::*;
     use crate::core::agent::Why;
     use crate::core::ids::Epoch;
+    use crate::core::lease::OrderPath;
 
     fn ids() -> (PodRef, BootId) {
         let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
@@ -278,7 +282,12 @@ mod tests {
 
     fn made(kind: WriteKind) -> Vec<(String, String, String)> {
         let (pod, boot) = ids();
-        let value = patch(&Write { number: 7, epoch: Epoch(3), kind }, &pod, &boot, Timestamp::UNIX_EPOCH);
+        let value = patch(
+            &Write { number: 7, epoch: Epoch(3), kind, path: OrderPath::Gated },
+            &pod,
+            &boot,
+            Timestamp::UNIX_EPOCH,
+        );
         let text = |operation: &Value, name: &str| operation[name].as_str().unwrap().to_owned();
         value.as_array().unwrap().iter().map(|o| (text(o, "op"), text(o, "path"), text(o, "value"))).collect()
     }
@@ -308,6 +317,14 @@ mod tests {
     #[test]
     fn a_claim_is_stored_only_while_nobody_may_trade() {
         assert!(has(&made(WriteKind::Claim), "test", "/metadata/annotations/tradingbot.io~1permit", "Prepare"));
+    }
+
+    #[test]
+    fn claims_and_renewals_say_how_orders_are_fenced() {
+        let told = |kind| has(&made(kind), "add", "/metadata/annotations/tradingbot.io~1path", "Gated");
+        assert!(told(WriteKind::Claim) && told(WriteKind::Renew(AgentState::Active)));
+        // Nobody trades any more.
+        assert!(!told(WriteKind::Release(Why::Revoked)));
     }
 
     #[test]

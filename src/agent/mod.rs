@@ -2,6 +2,8 @@
 //!
 //! What is decided is in [`crate::core::agent`]; here it is carried out.
 
+mod bypass;
+mod canary;
 mod carry_out;
 mod clock;
 mod config;
@@ -14,9 +16,12 @@ mod lease_link;
 mod local_api;
 mod log;
 mod narrate;
+mod page;
 mod processes;
 mod run;
+mod sockets;
 mod surroundings;
+mod switch;
 mod unsent;
 
 use std::process::ExitCode;

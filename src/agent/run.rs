@@ -17,15 +17,17 @@ use super::guard::{EXIT_SURVIVORS, Guards};
 use super::hooks::Hook;
 use super::lease_link::{self, LeaseLink, Sight};
 use super::local_api::{self, Board, Validity};
+use super::page::LeadershipPage;
 use super::processes::{self, HookStarter, Processes, Reaped};
 use super::surroundings::Surroundings;
+use super::switch::DeadMansSwitch;
 use super::unsent::OwnTraffic;
-use super::{clock, log, narrate};
+use super::{bypass, canary, clock, log, narrate, sockets};
 use crate::api::agent_config::AgentConfig;
 use crate::core::agent::{
     Exit, Input, Outcome, Role, State, can_be_kept, deadline, leadership, passage, step, wake_at,
 };
-use crate::core::lease::{LeaseRecord, OnApiServerLoss};
+use crate::core::lease::{LeaseRecord, OnApiServerLoss, OrderPath};
 use crate::core::time::Mono;
 
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -49,14 +51,20 @@ pub(super) fn run(command: &[OsString]) -> Result<ExitCode, Refusal> {
     if pid != 1 {
         return Err(Refusal::NotPidOne(pid));
     }
-    let settings = Settings::from_env(command)?;
+    let mut settings = Settings::from_env(command)?;
     processes::no_new_privileges().map_err(system("setting no_new_privs"))?;
     // Before anything is claimed: the kubelet's word that this container ended names this boot (design, rule 6).
     std::fs::write(TERMINATION_LOG, settings.setup.boot.to_string()).map_err(Refusal::TerminationLog)?;
     log::start();
+    match sockets::prepare(&settings) {
+        Ok(()) if settings.setup.path == OrderPath::Killed => settings.setup.path = OrderPath::SocketsDestroyed,
+        Ok(()) => {}
+        Err(why) => info!("Connections of a bot that was killed cannot be destroyed: {why}."),
+    }
     let guards = Guards::new().map_err(system("starting the guard process"))?;
     static FENCE: Fence = Fence::new();
     guards.start_thread(&FENCE).map_err(system("starting the guard thread"))?;
+    FENCE.set(passage(&State::default()));
     let gate = settings.config.gate.as_ref().map(|config| Gate::start(config, &settings, &FENCE)).transpose()?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("starting the runtime"))?;
@@ -75,6 +83,7 @@ pub(super) enum Message {
     Hook(u64, Hook, Result<(), String>),
     Swept,
     Drained(u64),
+    Path(OrderPath),
 }
 
 pub(super) struct Shell {
@@ -87,11 +96,13 @@ pub(super) struct Shell {
     pub(super) link: LeaseLink,
     pub(super) own_traffic: OwnTraffic,
     pub(super) board: watch::Sender<Board>,
+    pub(super) page: LeadershipPage,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) sights: mpsc::Receiver<Sight>,
     pub(super) writing: Option<AbortHandle>,
     pub(super) hook: Option<AbortHandle>,
+    pub(super) switch: DeadMansSwitch,
     pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
     pub(super) errands: u64,
@@ -116,9 +127,6 @@ impl Shell {
         let processes = Processes::new(settings.command.clone(), Surroundings::new(&settings.config));
         let link = LeaseLink::new(client, &settings);
         let state = State::default();
-        if let Some(gate) = &gate {
-            gate.set(passage(&state));
-        }
         let (board, reader) = watch::channel(Board {
             leadership: leadership(&state),
             validity: Validity::None,
@@ -135,10 +143,20 @@ impl Shell {
             });
         }
         tokio::spawn(link.clone().watch(see));
+        let own_traffic = OwnTraffic { api_server: settings.api_server, ports: own_ports(&settings.config) };
+        if let Some(gate) = &settings.config.gate {
+            let exceptions = bypass::Exceptions::new(&gate.no_proxy);
+            tokio::spawn(bypass::watch(own_traffic.clone(), exceptions, messages.clone()));
+            if let Some(port) = gate.canary_port {
+                canary::start(port).await?;
+            }
+        }
         Ok(Shell {
-            own_traffic: OwnTraffic { api_server: settings.api_server, ports: own_ports(&settings.config) },
+            own_traffic,
             hook_starter: processes.hook_starter(),
+            switch: DeadMansSwitch::new(settings.config.dead_mans_switch.as_ref(), processes.hook_starter()),
             fired: guards.fired(),
+            page: LeadershipPage::create(&settings.setup.boot),
             settings,
             state,
             guards,
@@ -170,6 +188,7 @@ impl Shell {
                 biased;
                 Some(message) = self.inbox.recv() => self.hear(message),
                 Some(sight) = self.sights.recv() => self.see(sight),
+                () = self.switch.ended() => self.feed(Input::Switched),
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => self.feed(Input::Tick),
             }
         }
@@ -212,6 +231,7 @@ impl Shell {
             }
             Message::Drained(errand) if errand == self.errands => self.feed(Input::Drained),
             Message::Swept => self.feed(Input::Swept),
+            Message::Path(path) => self.feed(Input::Path(path)),
             Message::Hook(..) | Message::Drained(_) => {}
         }
     }
@@ -269,6 +289,9 @@ impl Shell {
             let before = self.state.clone();
             let (state, effects) = step(&self.settings.setup, before.clone(), input, clock::now());
             self.state = state;
+            // First of all: whoever asks before an order hears "no" before anything is done to stop it. A "yes" carries
+            // its own deadline, so that it needs no guard.
+            self.page.show(leadership(&self.state), self.validity());
             narrate::changes(&before, &self.state);
             for effect in effects {
                 inputs.extend(self.carry_out(effect));

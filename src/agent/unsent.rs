@@ -18,6 +18,14 @@ pub(super) struct OwnTraffic {
     pub(super) ports: Vec<u16>,
 }
 
+impl OwnTraffic {
+    /// Whether a connection with these ends is the agent's own.
+    pub(super) fn is(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+        let to_the_agent = peer.ip().is_loopback() && self.ports.contains(&peer.port());
+        [local, peer].contains(&self.api_server) || self.ports.contains(&local.port()) || to_the_agent
+    }
+}
+
 /// A connection, by its two ends.
 type Ends = (SocketAddr, SocketAddr);
 
@@ -70,13 +78,11 @@ fn holds_bytes(line: &str, own: &OwnTraffic) -> Option<Ends> {
         SYN_SENT | FIN_WAIT_1 | LAST_ACK | CLOSING => 1,
         _ => 0,
     };
-    let to_the_agent = peer.ip().is_loopback() && own.ports.contains(&peer.port());
-    let ours = [local, peer].contains(&own.api_server) || own.ports.contains(&local.port()) || to_the_agent;
-    (queued > control && !ours).then_some((local, peer))
+    (queued > control && !own.is(local, peer)).then_some((local, peer))
 }
 
 /// `0100007F:1F90`: words of the address in the machine's byte order, and the port.
-fn address(text: &str) -> Option<SocketAddr> {
+pub(super) fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let word = |index: usize| u32::from_str_radix(ip.get(index * 8..index * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);

@@ -29,10 +29,17 @@ pub struct AgentConfig {
     /// The gate that the bot's connections go through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateConfig>,
+    /// The pod shares its node's network: what is in there is not the bot's alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub host_network: bool,
     /// The local API, on loopback.
     pub api_port: u16,
     /// The kubelet's probes.
     pub probe_port: u16,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a standby is.

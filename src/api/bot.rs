@@ -115,6 +115,7 @@ pub struct ClaimMetadata {
 
 /// What is called when a pod is to trade, and when it is to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Hooks {
     /// Called when the pod may trade; it counts as trading when this succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::core::failover::{Block, Evidence, Phase, Reason, Trigger};
+pub use crate::core::failover::{AccountState, Block, Evidence, Phase, Reason, Trigger};
 pub use crate::core::lease::OnApiServerLoss;
 pub use crate::core::report::{Balance, Report};
 
@@ -47,6 +47,9 @@ pub struct TradingBotStatus {
     /// The operation that is being carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<RunningOperationStatus>,
+    /// The account that spec.account names, and who holds it. Other bots of the account go by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountStatus>,
     /// How many pods there are.
     pub replicas: u32,
     /// Selects the bot's pods.
@@ -221,6 +224,43 @@ pub struct RunningOperationStatus {
     /// The pod that shall trade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+}
+
+/// The account of a bot, and who holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStatus {
+    /// The account.
+    pub name: String,
+    /// Held: by this bot, and no other one trades on it. Waiting: nobody trades for this bot.
+    #[serde(default)]
+    pub state: AccountState,
+    /// Who holds it, as last seen: this bot or another. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<AccountHolder>,
+    /// The account's own epoch, which grows by one at every grant on it, to whichever bot.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Since when the holder holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_time: Option<MicroTime>,
+    /// The lease duration of the holder's grant.
+    #[serde(default)]
+    pub lease_duration_seconds: u32,
+    /// What the holder's agent does when the API server cannot be reached.
+    #[serde(default)]
+    pub on_api_server_loss: OnApiServerLoss,
+}
+
+/// A TradingBot of any namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountHolder {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
 }
 
 fn is_false(value: &bool) -> bool {

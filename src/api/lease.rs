@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::lease as key;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, Revoke, Terms};
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, Revoke, Terms};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,6 +40,7 @@ pub fn read(lease: &Lease) -> LeaseRecord {
         boot: note(key::BOOT).and_then(|text| text.parse::<BootId>().ok()),
         renew: note(key::RENEW).unwrap_or_default().to_owned(),
         state: AgentState::parse(note(key::STATE)),
+        path: OrderPath::parse(note(key::PATH)),
         reason: note(key::REASON).unwrap_or_default().to_owned(),
         successor: note(key::SUCCESSOR).and_then(|text| text.parse::<BootId>().ok()),
         terms: duration.zip(terms).map(|(seconds, terms)| Terms {
@@ -78,6 +79,7 @@ pub fn write(record: &LeaseRecord, lease: &mut Lease, granted: Option<Timestamp>
     set(key::BOOT, record.boot.as_ref().map(BootId::to_string).unwrap_or_default());
     set(key::RENEW, record.renew.clone());
     set(key::STATE, record.state.as_str().to_owned());
+    set(key::PATH, record.path.to_string());
     set(key::REASON, record.reason.clone());
     set(key::SUCCESSOR, record.successor.as_ref().map(BootId::to_string).unwrap_or_default());
     if let Some(terms) = &record.terms {
@@ -106,6 +108,7 @@ mod tests {
             boot: Some(BootId { pod_uid: "u0".into(), nonce: "n".into() }),
             renew: "u0/n/3".into(),
             state: AgentState::Active,
+            path: OrderPath::Bypassed("10.0.0.3:8080".into()),
             reason: String::new(),
             successor: None,
             terms: Some(Terms {

@@ -1,6 +1,10 @@
 //! What is written to and read from the API server, apart from how: the custom resources, the Lease, the agent's
 //! configuration, and the names they go by.
 
+#[cfg(feature = "schema")]
+pub mod account_lease;
+#[cfg(feature = "schema")]
+mod account_status;
 pub mod agent_config;
 #[cfg(feature = "schema")]
 pub mod bot;

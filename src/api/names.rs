@@ -15,6 +15,8 @@ pub const LABEL_COMPONENT: &str = "tradingbot.io/component";
 pub const ANNOTATION_REVISION: &str = "tradingbot.io/revision";
 /// Label on reconciliation Jobs and their pods: the fencing token they were made for.
 pub const LABEL_TOKEN: &str = "tradingbot.io/token";
+/// Label on the Lease of an account: the account.
+pub const LABEL_ACCOUNT: &str = "tradingbot.io/account";
 /// The finalizer of a TradingBot: nothing goes before the active is known to have stopped.
 pub const FINALIZER: &str = "tradingbot.io/fencing";
 
@@ -28,6 +30,8 @@ pub mod lease {
     pub const PERMIT: &str = "tradingbot.io/permit";
     /// `Graceful` or `Now`: how a revoked holder stops.
     pub const REVOKE: &str = "tradingbot.io/revoke";
+    /// On an account's Lease: what the holder's agent does without the API server.
+    pub const ON_API_SERVER_LOSS: &str = "tradingbot.io/on-api-server-loss";
     /// The terms of the grant, as JSON.
     pub const TERMS: &str = "tradingbot.io/terms";
     /// The boot that took the grant up; written by the agent, like all below.
@@ -36,6 +40,8 @@ pub mod lease {
     pub const RENEW: &str = "tradingbot.io/renew";
     /// What the agent reports.
     pub const STATE: &str = "tradingbot.io/state";
+    /// How it says that orders are fenced.
+    pub const PATH: &str = "tradingbot.io/path";
     /// Why it released.
     pub const REASON: &str = "tradingbot.io/reason";
     /// The later boot that found the Lease held by an earlier one of its pod.
@@ -50,6 +56,8 @@ pub const AGENT_DIR: &str = "/.tradingbot";
 pub const AGENT_CREDENTIALS_DIR: &str = "/.tradingbot-credentials";
 /// Where the agent puts what the bot reads from memory: an `emptyDir` of its container.
 pub const RUN_DIR: &str = "/run/tradingbot";
+/// The file in it that says what the bot may do.
+pub const LEADERSHIP_PAGE: &str = "leadership";
 /// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch>/{username,password}`.
 pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
 /// The environment variable with the agent's configuration, as JSON.

@@ -77,7 +77,7 @@ impl OperationType {
 /// A person's word that an active has stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Confirmation {
-    /// The epoch in status.trading that is meant.
+    /// The epoch in status.trading that is meant; on a bot that waits for its account, the one in status.account.
     #[schemars(range(min = 1))]
     pub epoch: u64,
     /// Who says so.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
+use super::account_status::{account_from, account_status};
 use super::bot_status::*;
 use super::names::LABEL_BOT;
 use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
@@ -54,6 +55,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         history,
         total,
         operation,
+        account,
     } = record;
     let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, conditions } = seen;
     let desired = desired_replicas.saturating_sub(1);
@@ -91,6 +93,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
             since_epoch: o.since.0,
             to: o.to.clone(),
         }),
+        account: account.as_ref().map(account_status),
         replicas,
         selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
         conditions,
@@ -114,6 +117,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         jobs,
         failover,
         operation,
+        account,
         replicas: _,
         selector: _,
         conditions: _,
@@ -138,7 +142,13 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
             since: Epoch(o.since_epoch),
             to: o.to.clone(),
         }),
+        account: account.as_ref().map(account_from),
     }
+}
+
+/// Rounded up: a wait may be too long, never too short.
+pub(super) fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 fn trading_from(ledger: &Ledger) -> Trading {
@@ -149,8 +159,7 @@ fn trading_from(ledger: &Ledger) -> Trading {
         pod: pod.name.clone(),
         pod_uid: pod.uid.clone(),
         boot: boot.as_ref().map(ToString::to_string),
-        // Rounded up: a wait may be too long, never too short.
-        lease_duration_seconds: u32::try_from(lease_duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
+        lease_duration_seconds: whole_seconds(*lease_duration),
         on_api_server_loss: *on_api_server_loss,
     }
 }
@@ -294,7 +303,7 @@ pub fn wall_from(time: &MicroTime) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::{Block, Evidence, Phase, Reason};
+    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason};
     use crate::core::ids::BootId;
     use crate::core::lease::OnApiServerLoss;
     use crate::core::report::{Balance, Report};
@@ -363,6 +372,15 @@ mod tests {
             current: has(6).then(|| some_move(seed)),
             history: (0..seed % 21).map(|n| some_move(seed.wrapping_mul(31).wrapping_add(n) % 512)).collect(),
             total: seed * 7,
+            account: has(5).then(|| AccountView {
+                name: "kraken-main".into(),
+                state: if has(1) { AccountState::Held } else { AccountState::Waiting },
+                holder: has(2).then(|| "ns/doge/uid".parse().unwrap()),
+                epoch: Epoch(seed),
+                since: has(3).then_some(Wall(1_795_000_000_123)),
+                lease_duration: Duration::from_secs(seed),
+                on_api_server_loss: if has(4) { OnApiServerLoss::Continue } else { OnApiServerLoss::Stop },
+            }),
             operation: has(7).then(|| RunningOperation {
                 name: "move-it".into(),
                 uid: "op-uid".into(),

@@ -21,7 +21,17 @@ const SPEC: &str = "/properties/spec";
 const LEADERSHIP: &str = "/properties/spec/properties/leadership";
 const PROMOTE: &str = "/properties/spec/properties/hooks/properties/promote";
 const DEMOTE: &str = "/properties/spec/properties/hooks/properties/demote";
+const DEAD_MANS_SWITCH: &str = "/properties/spec/properties/hooks/properties/deadMansSwitch";
 const RECONCILIATION: &str = "/properties/spec/properties/reconciliation";
+
+const ORDER_GATE: &str = "/properties/spec/properties/orderGate";
+
+/// A host as `core::gate::HostRule` reads it, as a CEL string. The agent looks at it again.
+macro_rules! host {
+    () => {
+        r"'^(\\[[0-9a-fA-F:.]+\\]|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*|(\\*\\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)(:[0-9]{1,5})?$'"
+    };
+}
 
 const HOOK: &str = "has(self.exec) != has(self.http)";
 const HOOK_MESSAGE: &str = "A hook calls either exec or http: set exactly one of the two.";
@@ -34,6 +44,11 @@ pub const BOT: &[Rule] = &[
         "metadata.name must be at most 40 lower-case letters, digits and '-', begin with a letter and not end with '-', because Services are named after it: choose another name.",
     ),
     // At the root, because a server-side apply that omits a field erases it in spite of a rule at that field.
+    rule(
+        ROOT,
+        "!has(oldSelf.status) || !has(oldSelf.status.trading) || (has(self.spec.account) == has(oldSelf.spec.account) && (!has(self.spec.account) || self.spec.account == oldSelf.spec.account))",
+        "spec.account cannot be set, changed or removed while somebody may trade: set spec.suspend to true first, change it when status.phase is Suspended, and set spec.suspend to false again.",
+    ),
     rule(
         ROOT,
         "!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && self.status.epoch >= oldSelf.status.epoch)",
@@ -119,8 +134,35 @@ pub const BOT: &[Rule] = &[
         "self.renewDeadlineSeconds + 1 < self.leaseDurationSeconds",
         "spec.leadership.renewDeadlineSeconds must be at least 2 less than leaseDurationSeconds, so that the active has time to stop before its lease runs out: make renewDeadlineSeconds shorter or leaseDurationSeconds longer.",
     ),
+    rule(
+        ORDER_GATE,
+        concat!(
+            "(!has(self.allowedHosts) || self.allowedHosts.all(h, h.matches(",
+            host!(),
+            "))) && (!has(self.standbyHosts) || self.standbyHosts.all(h, h.matches(",
+            host!(),
+            ")))"
+        ),
+        "spec.orderGate.allowedHosts and standbyHosts take host names, *. and a name for all names under it, or addresses, each with a port or without, such as api.example.com, *.example.com:443, 192.0.2.7 or [2001:db8::7]:443: remove schemes, paths and other wildcards.",
+    ),
+    rule(
+        ORDER_GATE,
+        "!has(self.allowedHosts) || !has(self.standbyHosts) || !self.allowedHosts.exists(h, h in self.standbyHosts)",
+        "A host is either in spec.orderGate.allowedHosts, where only the active connects, or in standbyHosts, where every pod may at any time and where no order must be possible: remove it from one of the two.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.orderGate) || !has(self.template.spec.hostNetwork) || !self.template.spec.hostNetwork",
+        "spec.template.spec.hostNetwork must not be true with spec.orderGate, because everything on the node could use the gate: remove one of the two.",
+    ),
     rule(PROMOTE, HOOK, HOOK_MESSAGE),
     rule(DEMOTE, HOOK, HOOK_MESSAGE),
+    rule(DEAD_MANS_SWITCH, HOOK, HOOK_MESSAGE),
+    rule(
+        DEAD_MANS_SWITCH,
+        "self.timeoutSeconds <= self.everySeconds",
+        "spec.hooks.deadMansSwitch.timeoutSeconds (5 where it is not set) must not be more than everySeconds, so that one call has ended when the next is due: make timeoutSeconds shorter or everySeconds longer.",
+    ),
     rule(
         RECONCILIATION,
         "(has(self.command) && size(self.command) > 0) != has(self.jobTemplate)",

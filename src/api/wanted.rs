@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::bot::*;
 use crate::core::failover;
+use crate::core::gate::HostRule;
 use crate::core::lease::Terms;
 
 /// The stop time of a template that does not say `terminationGracePeriodSeconds`: what Kubernetes takes as well.
@@ -27,7 +28,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         failover,
         reconciliation,
         order_gate: _,
-        account: _,
+        account,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -45,6 +46,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         promotion_time: Duration::from_secs(START_SECONDS) + hook_time(hooks.promote.as_ref()),
         reconciliation: reconciliation.as_ref().map(reconciliation_from),
         revision: revision(&bot.spec),
+        account: account.as_ref().map(|Account { name, sharing: Sharing::Exclusive }| name.clone()),
     }
 }
 
@@ -90,6 +92,19 @@ fn reconciliation_from(policy: &Reconciliation) -> failover::Reconciliation {
 
 fn seconds(n: u32) -> Duration {
     Duration::from_secs(u64::from(n))
+}
+
+/// A sentence about the first host of the order gate that no agent could read, such as `1.2.3`: more than a rule of the
+/// schema can see.
+pub fn bad_host(spec: &TradingBotSpec) -> Option<String> {
+    let OrderGate { allowed_hosts, standby_hosts, no_proxy: _, network_policy: _ } = spec.order_gate.as_ref()?;
+    let listed = |field, hosts: &[String]| {
+        hosts.iter().find_map(|host| {
+            let error = host.parse::<HostRule>().err()?;
+            Some(format!("The entry '{host}' of spec.orderGate.{field} {error}: correct it."))
+        })
+    };
+    listed("allowedHosts", allowed_hosts).or_else(|| listed("standbyHosts", standby_hosts))
 }
 
 /// Everything of a spec that pods are made from.
@@ -190,6 +205,17 @@ mod tests {
         bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4), dead_mans_switch: None };
         let spec = spec_from(&bot);
         assert_eq!((spec.stop_time, spec.promotion_time), (Duration::from_secs(7), Duration::from_secs(17)));
+    }
+
+    #[test]
+    fn a_host_that_looks_like_one_and_is_none_is_named() {
+        let mut bot = smallest();
+        bot.spec.order_gate = Some(OrderGate { allowed_hosts: vec!["api.x.com".into()], ..OrderGate::default() });
+        assert_eq!(bad_host(&bot.spec), None);
+        bot.spec.order_gate =
+            Some(OrderGate { standby_hosts: vec!["a:443".into(), "1.2.3".into()], ..OrderGate::default() });
+        let sentence = bad_host(&bot.spec).unwrap();
+        assert!(sentence.contains("'1.2.3' of spec.orderGate.standbyHosts is neither a host name"), "{sentence}");
     }
 
     #[test]

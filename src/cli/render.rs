@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use super::timeline::steps;
 use super::times::{ago, seconds};
 use crate::api::bot::TradingBot;
-use crate::api::bot_status::{Block, MoveStatus, TradingBotStatus};
+use crate::api::bot_status::{AccountState, AccountStatus, Block, MoveStatus, TradingBotStatus};
 
 /// How many finished moves are shown.
 const SHOWN_MOVES: usize = 5;
@@ -49,6 +49,9 @@ pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
     field("Phase", format!("{:?}  {}", status.phase, status.message).trim_end());
     field("Active", &active(&status, now));
     field("Epoch", &epoch(&status));
+    if let Some(account) = &status.account {
+        field("Account", &account_line(account, now));
+    }
     field("Standbys", &format!("{} of {} ready", status.standbys.ready, status.standbys.desired));
     let average = status.failover.average_milliseconds.map(|a| format!(", {} on average", seconds(a)));
     field("Moves", &format!("{}{}", status.failover.total, average.unwrap_or_default()));
@@ -89,6 +92,16 @@ fn epoch(status: &TradingBotStatus) -> String {
         Some(trading) => format!("{}, fencing token {}", trading.epoch, trading.token),
         None => status.epoch.to_string(),
     }
+}
+
+fn account_line(account: &AccountStatus, now: Timestamp) -> String {
+    let since = account.since_time.as_ref().map(|t| format!(", for {}", ago(t, now))).unwrap_or_default();
+    let holder = match (&account.holder, account.state) {
+        (_, AccountState::Held) => "held by this bot".to_owned(),
+        (Some(holder), AccountState::Waiting) => format!("held by {}/{}", holder.namespace, holder.name),
+        (None, AccountState::Waiting) => "held by nobody".to_owned(),
+    };
+    format!("{}, {holder}{since}", account.name)
 }
 
 /// Conditions that are not as they should be, and what to do about them.
@@ -132,6 +145,13 @@ fn advice(block: Block, bot: &TradingBot, status: &TradingBotStatus) -> String {
             format!("read the logs of the reconciliation Job, mend what failed, then run: {failover}")
         }
         Block::DiscrepanciesFound => format!("settle the discrepancies at the exchange, then run: {failover}"),
+        Block::AccountHeld => match status.account.as_ref().and_then(|account| account.holder.as_ref()) {
+            Some(holder) => format!(
+                "if this bot shall trade on the account, suspend or delete the other one: kubectl tradingbot status -n {} {}",
+                holder.namespace, holder.name
+            ),
+            None => "look at the condition AccountHeld".into(),
+        },
         Block::SilentUnderContinue => format!(
             "make sure that the active has stopped, at its node and at the exchange, then run: kubectl tradingbot confirm-stopped {place} --epoch {} --by YOUR-NAME",
             status.trading.as_ref().map_or(status.epoch, |t| t.epoch)
@@ -223,6 +243,21 @@ pub mod tests {
         assert!(text.contains("Available is False (SilentUnderContinue): see above"), "{text}");
         assert!(text.contains("0 of 1 standbys are ready to take over."), "{text}");
         assert!(text.contains("kubectl tradingbot confirm-stopped -n money doge --epoch 7 --by YOUR-NAME"), "{text}");
+    }
+
+    #[test]
+    fn a_bot_that_waits_for_its_account_says_who_holds_it_and_for_how_long() {
+        let mut status = trading();
+        status["account"] = json!({"name": "kraken-main", "state": "Held", "holder": {"namespace": "money", "name": "doge", "uid": "u"},
+            "epoch": 4, "sinceTime": "2026-11-18T09:00:00.000000Z"});
+        let text = detail(&bot("doge", status.clone()), now());
+        assert!(text.contains("Account   kraken-main, held by this bot, for 20 min\n"), "{text}");
+        status["account"]["state"] = json!("Waiting");
+        status["account"]["holder"]["namespace"] = json!("trading-a");
+        (status["phase"], status["blocked"]) = (json!("Blocked"), json!("AccountHeld"));
+        let text = detail(&bot("doge", status), now());
+        assert!(text.contains("Account   kraken-main, held by trading-a/doge, for 20 min\n"), "{text}");
+        assert!(text.contains("To do: if this bot shall trade on the account"), "{text}");
     }
 
     #[test]

@@ -22,11 +22,13 @@ use super::observe::{Observed, is_controlled_by};
 use super::operations;
 use super::pods::role_label;
 use super::watches::World;
+use crate::api::account_lease;
 use crate::api::bot::TradingBot;
 use crate::api::lease;
 use crate::api::names::{LABEL_BOT, LABEL_ROLE};
 use crate::api::record::{Seen, status_from};
-use crate::core::failover::{Action, Decision, LeaseWrite, Memory, Record, Role, Spec};
+use crate::core::account::{AccountRecord, BotRef};
+use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, Record, Role, Spec};
 use crate::core::ids::PodRef;
 use crate::core::lease::LeaseRecord;
 
@@ -36,6 +38,8 @@ pub struct Applier<'a> {
     pub client: &'a Client,
     /// Asked before every write.
     pub leadership: &'a Leadership,
+    /// The operator's namespace, where the Leases of accounts are.
+    pub operator_namespace: &'a str,
     /// For the node and zone of the active.
     pub world: &'a World,
     /// The image that the agent is copied from.
@@ -71,6 +75,11 @@ impl Applier<'_> {
                     if let LeaseWrite::Fence { epoch } = purpose {
                         memory.fenced_version = Some((*epoch, written));
                     }
+                }
+                Action::WriteAccount { account, purpose } => self.write_account(account, *purpose).await?,
+                Action::RemoveLeaseOf { bot, version } => {
+                    self.remove_lease_of(bot, version).await?;
+                    memory.holder_removed = Some(bot.clone());
                 }
                 Action::CreatePod { slot } => self.create_pod(*slot).await?,
                 Action::DeletePod(pod) => self.delete_pod(pod).await?,
@@ -164,6 +173,30 @@ impl Applier<'_> {
         let epoch = record.epoch.unwrap_or_default();
         info!(%epoch, holder, permit = %record.effective_permit(), ?purpose, "Lease written");
         Ok(written.metadata.resource_version.unwrap_or_default())
+    }
+
+    /// A PUT of the account's Lease at the observed version, or a create.
+    async fn write_account(&self, account: &AccountRecord, purpose: AccountWrite) -> Result<(), CallError> {
+        let leases = Api::<Lease>::namespaced(self.client.clone(), self.operator_namespace);
+        let mut object = self.observed.account.clone().unwrap_or_default();
+        account_lease::write(account, &mut object);
+        self.leadership.check()?;
+        if account.version.is_empty() {
+            call(leases.create(&PostParams::default(), &object)).await?;
+        } else {
+            call(leases.replace(&account_lease::name_of(&account.name), &PostParams::default(), &object)).await?;
+        }
+        let epoch = account.epoch.unwrap_or_default();
+        info!(account = account.name, %epoch, ?purpose, "the account's Lease written");
+        Ok(())
+    }
+
+    async fn remove_lease_of(&self, bot: &BotRef, version: &str) -> Result<(), CallError> {
+        let leases = Api::<Lease>::namespaced(self.client.clone(), &bot.namespace);
+        let this_one = Preconditions { uid: None, resource_version: Some(version.to_owned()) };
+        let params = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
+        self.leadership.check()?;
+        call(leases.delete(&bot.name, &params)).await.map(|_| ())
     }
 
     async fn create_pod(&self, slot: u32) -> Result<(), CallError> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,14 +43,55 @@ impl Children {
     pub async fn keep(&mut self, operator: &Operator, observed: &Observed) -> Result<(), CallError> {
         let bot = &observed.bot;
         let accounts = observed.pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.clone()).collect();
-        let build::Children { services, service_account, role, role_binding, budget } = build::children(bot, &accounts);
+        let api_server = operator.world.api_server.addresses();
+        let build::Children { services, service_account, role, role_binding, budget, policy } =
+            build::children(bot, &accounts, &api_server);
         self.keep_one(operator, bot, service_account).await?;
         self.keep_one(operator, bot, role).await?;
         self.keep_one(operator, bot, role_binding).await?;
         for service in services {
             self.keep_one(operator, bot, service).await?;
         }
-        self.keep_one(operator, bot, budget).await
+        self.keep_one(operator, bot, budget).await?;
+        match policy {
+            Some(policy) => self.keep_one(operator, bot, policy).await,
+            // One that is there stays while it is not known how a new one would look.
+            None if build::policy_wanted(bot).is_some() => Ok(()),
+            None => {
+                let name = build::policy_name(bot.metadata.name.as_deref().unwrap_or_default());
+                self.remove_one::<NetworkPolicy>(operator, bot, &name).await
+            }
+        }
+    }
+
+    /// Removes a child that is wanted no more; one of that name that is not ours is left alone.
+    async fn remove_one<K>(&mut self, operator: &Operator, bot: &TradingBot, name: &str) -> Result<(), CallError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + k8s_openapi::Resource
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        let namespace = bot.metadata.namespace.clone().unwrap_or_default();
+        let key = (K::KIND, namespace.clone(), name.to_owned());
+        if operator.world.children.of(&key).is_none() && !self.applied.contains_key(&key) {
+            return Ok(());
+        }
+        let api = Api::<K>::namespaced(operator.client.clone(), &namespace);
+        if let Some(there) = call(api.get_metadata_opt(name)).await?
+            && is_controlled_by(&there.metadata, bot.metadata.uid.as_deref().unwrap_or_default())
+        {
+            operator.leadership.check()?;
+            let this_one = Preconditions { uid: there.metadata.uid, resource_version: None };
+            let params = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
+            match call(api.delete(name, &params)).await {
+                Ok(_) | Err(CallError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.applied.remove(&key);
+        Ok(())
     }
 
     async fn keep_one<K>(&mut self, operator: &Operator, bot: &TradingBot, object: K) -> Result<(), CallError>

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::core::failover::{Block, Observation, Phase, Record, Spec, Trigger};
+use super::policy_probe::Enforcement;
+use crate::api::names::CANARY_PORT;
+use crate::core::failover::{AccountState, Block, Observation, Phase, Record, Spec, Trigger};
+use crate::core::lease::OrderPath;
 
 /// One condition, before it is known whether it has changed.
 struct Verdict {
@@ -20,6 +23,8 @@ pub struct Troubles {
     pub child: Option<String>,
     /// A write that the API server refused, a sentence.
     pub refused: Option<String>,
+    /// What is known of the NetworkPolicy for standbys; `None`: none is asked for.
+    pub policy: Option<Enforcement>,
 }
 
 /// All conditions, with the times of those that did not change kept.
@@ -39,9 +44,12 @@ pub fn conditions(
         target_met(spec, record),
         template_accepted(seen),
         progressing(record, troubles),
+        orders_fenced(record, seen),
     ];
     verdicts
         .into_iter()
+        .chain(troubles.policy.as_ref().map(|known| policy_enforced(known, before)))
+        .chain(account_held(record))
         .map(|v| {
             let old = before.iter().find(|c| c.type_ == v.kind && c.status == v.status);
             Condition {
@@ -146,6 +154,19 @@ fn target_met(spec: &Spec, record: &Record) -> Verdict {
     Verdict { kind, status, reason, message }
 }
 
+/// Absent where the bot has no account.
+fn account_held(record: &Record) -> Option<Verdict> {
+    let kind = "AccountHeld";
+    let view = record.account.as_ref()?;
+    let (status, reason, message) = match (view.state, record.blocked) {
+        (AccountState::Held, _) => ("True", "Held", view.sentence()),
+        (AccountState::Waiting, Some(Block::AccountHeld)) => ("False", "HeldByAnother", record.message.clone()),
+        (AccountState::Waiting, _) if view.holder.is_some() => ("False", "HeldByAnother", view.sentence()),
+        (AccountState::Waiting, _) => ("False", "NotTaken", view.sentence()),
+    };
+    Some(Verdict { kind, status, reason, message })
+}
+
 fn template_accepted(seen: &Observation) -> Verdict {
     let kind = "TemplateAccepted";
     match &seen.template_error {
@@ -176,6 +197,97 @@ fn progressing(record: &Record, troubles: &Troubles) -> Verdict {
     Verdict { kind, status: "True", reason: "AsWanted", message: "Nothing waits for a person.".into() }
 }
 
+/// What keeps the orders of an old epoch from the exchange, as the agent that trades reports it.
+fn orders_fenced(record: &Record, seen: &Observation) -> Verdict {
+    let kind = "OrdersFenced";
+    let trading = record.trading.as_ref();
+    let Some((ledger, lease)) = trading
+        .zip(seen.lease.as_ref())
+        .filter(|(ledger, lease)| lease.is_held_by(&ledger.pod.uid) && lease.epoch == Some(ledger.epoch))
+    else {
+        let message = "Nobody trades, or it is not known who does.".into();
+        return Verdict { kind, status: "Unknown", reason: "NobodyTrades", message };
+    };
+    let pod = &ledger.pod.name;
+    let (status, reason, message) = match &lease.path {
+        OrderPath::Gated => (
+            "True",
+            "Gated",
+            format!(
+                "Every connection of {pod} goes through its gate, as far as is seen. When its time is over, nothing more \
+                 reaches the exchange: not what the kernel holds, nor what a process sends that was frozen meanwhile."
+            ),
+        ),
+        OrderPath::Bypassed(peers) => (
+            "False",
+            "GateBypassed",
+            format!(
+                "{pod} has connections past its gate, to {peers}. An order on these can still arrive when its time is \
+                 over. Make the bot use the proxy of HTTPS_PROXY or ALL_PROXY, or list the peers in \
+                 spec.orderGate.noProxy if no order is possible there."
+            ),
+        ),
+        OrderPath::SocketsDestroyed => (
+            "False",
+            "SocketsDestroyed",
+            format!(
+                "When the time of {pod} is over, its processes are killed and their connections destroyed: what the \
+                 kernel holds is not delivered later. But a process that was frozen between its check and its send can \
+                 still send one order after it thaws; set spec.orderGate."
+            ),
+        ),
+        OrderPath::Killed => (
+            "False",
+            "KilledOnly",
+            format!(
+                "When the time of {pod} is over, its processes are killed. But what the kernel holds for a killed process \
+                 is still delivered when a link heals (measured: 16 s, 53 s and 60 s later), and a process that was \
+                 frozen between its check and its send can still send one order after it thaws; set spec.orderGate."
+            ),
+        ),
+        OrderPath::Unknown => {
+            let message = format!("The agent of {pod} does not say how its orders are fenced.");
+            ("Unknown", "NotReported", message)
+        }
+    };
+    Verdict { kind, status, reason, message }
+}
+
+/// Only where a policy is asked for. As long as this process has not measured, what was known before stays.
+fn policy_enforced(known: &Enforcement, before: &[Condition]) -> Verdict {
+    let kind = "NetworkPolicyEnforced";
+    let (status, reason, message) = match known {
+        Enforcement::Enforced(pod) => (
+            "True",
+            "Enforced",
+            format!(
+                "The operator does not reach port {CANARY_PORT} of {pod}, which the policy closes; all others it does."
+            ),
+        ),
+        Enforcement::NotEnforced(pod) => (
+            "False",
+            "NotEnforced",
+            format!(
+                "The cluster's network plugin lets through what the policy forbids: the operator reached port \
+                 {CANARY_PORT} of {pod}. So the policy keeps no standby from the exchange. Use a network plugin that \
+                 enforces policies; until then only the gate holds."
+            ),
+        ),
+        Enforcement::Unknown(reason, message) => ("Unknown", *reason, message.clone()),
+        Enforcement::NotMeasured => {
+            let words = [("True", "Enforced"), ("False", "NotEnforced")];
+            let old = before.iter().find(|c| c.type_ == kind);
+            let kept =
+                old.and_then(|c| words.into_iter().find(|(s, r)| c.status == *s && c.reason == *r).map(|w| (w, c)));
+            kept.map_or_else(
+                || ("Unknown", "NotMeasured", "The policy was not tried out yet.".to_owned()),
+                |((status, reason), old)| (status, reason, old.message.clone()),
+            )
+        }
+    };
+    Verdict { kind, status, reason, message }
+}
+
 fn block_word(block: Block) -> &'static str {
     match block {
         Block::ManualFailover => "ManualFailover",
@@ -183,13 +295,17 @@ fn block_word(block: Block) -> &'static str {
         Block::ReconciliationFailed => "ReconciliationFailed",
         Block::DiscrepanciesFound => "DiscrepanciesFound",
         Block::SilentUnderContinue => "SilentUnderContinue",
+        Block::AccountHeld => "AccountHeld",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::lease::{OnApiServerLoss, Terms};
+    use crate::core::failover::{AccountView, Ledger};
+    use crate::core::ids::{Epoch, FencingToken, PodRef};
+    use crate::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
+    use crate::core::time::Wall;
     use std::time::Duration;
 
     fn spec() -> Spec {
@@ -213,7 +329,96 @@ mod tests {
             promotion_time: Duration::from_secs(10),
             reconciliation: None,
             revision: "r".into(),
+            account: None,
         }
+    }
+
+    fn told(record: &Record, seen: &Observation, troubles: &Troubles, kind: &str) -> Option<Condition> {
+        let all = conditions(&spec(), record, seen, troubles, Some(1), &[], Timestamp::UNIX_EPOCH);
+        all.into_iter().find(|c| c.type_ == kind)
+    }
+
+    fn trading_by(path: OrderPath) -> (Record, Observation) {
+        let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
+        let ledger = Ledger {
+            epoch: Epoch(3),
+            token: FencingToken(7),
+            pod: pod.clone(),
+            boot: None,
+            lease_duration: Duration::from_secs(10),
+            on_api_server_loss: OnApiServerLoss::Stop,
+        };
+        let lease = LeaseRecord { holder: Some(pod), epoch: Some(Epoch(3)), path, ..LeaseRecord::default() };
+        (
+            Record { trading: Some(ledger), ..Record::default() },
+            Observation { lease: Some(lease), ..Observation::default() },
+        )
+    }
+
+    #[test]
+    fn what_is_guaranteed_of_orders_is_said_and_what_to_do() {
+        for (path, status, reason, words) in [
+            (OrderPath::Gated, "True", "Gated", "nothing more reaches the exchange"),
+            (OrderPath::Bypassed("10.0.0.3:443".into()), "False", "GateBypassed", "past its gate, to 10.0.0.3:443."),
+            (OrderPath::SocketsDestroyed, "False", "SocketsDestroyed", "set spec.orderGate"),
+            (OrderPath::Killed, "False", "KilledOnly", "set spec.orderGate"),
+            (OrderPath::Unknown, "Unknown", "NotReported", "doge-0"),
+        ] {
+            let (record, seen) = trading_by(path);
+            let told = told(&record, &seen, &Troubles::default(), "OrdersFenced").unwrap();
+            assert_eq!((told.status.as_str(), told.reason.as_str()), (status, reason));
+            assert!(told.message.contains(words), "{}", told.message);
+        }
+    }
+
+    #[test]
+    fn what_a_lease_of_somebody_else_says_is_not_said_of_the_active() {
+        let (record, mut seen) = trading_by(OrderPath::Gated);
+        seen.lease.as_mut().unwrap().epoch = Some(Epoch(2));
+        let unknown = told(&record, &seen, &Troubles::default(), "OrdersFenced").unwrap();
+        assert_eq!((unknown.status.as_str(), unknown.reason.as_str()), ("Unknown", "NobodyTrades"));
+        let nobody = told(&Record::default(), &seen, &Troubles::default(), "OrdersFenced").unwrap();
+        assert_eq!(nobody.status, "Unknown");
+    }
+
+    #[test]
+    fn a_policy_is_spoken_of_only_where_one_is_asked_for_and_a_new_leader_keeps_what_was_known() {
+        let (record, seen) = (Record::default(), Observation::default());
+        let with = |policy| Troubles { policy, ..Troubles::default() };
+        let kind = "NetworkPolicyEnforced";
+        assert!(told(&record, &seen, &with(None), kind).is_none());
+        let open = told(&record, &seen, &with(Some(Enforcement::NotEnforced("doge-1".into()))), kind).unwrap();
+        assert_eq!((open.status.as_str(), open.reason.as_str()), ("False", "NotEnforced"));
+        let fresh = with(Some(Enforcement::NotMeasured));
+        assert_eq!(told(&record, &seen, &fresh, kind).unwrap().reason, "NotMeasured");
+        let later = conditions(&spec(), &record, &seen, &fresh, Some(1), std::slice::from_ref(&open), Timestamp::now());
+        assert_eq!(later.into_iter().find(|c| c.type_ == kind).unwrap(), open);
+    }
+
+    #[test]
+    fn whoever_waits_for_an_account_says_who_holds_it_and_without_one_nothing_is_said() {
+        let find = |record: &Record| {
+            let (seen, none) = (Observation::default(), Troubles::default());
+            let all = conditions(&spec(), record, &seen, &none, Some(1), &[], Timestamp::UNIX_EPOCH);
+            all.into_iter().find(|c| c.type_ == "AccountHeld").map(|c| (c.status, c.reason, c.message))
+        };
+        assert_eq!(find(&Record::default()), None);
+        let view = AccountView {
+            name: "main".into(),
+            state: AccountState::Waiting,
+            holder: Some("trading-a/doge/u".parse().unwrap()),
+            epoch: Epoch(3),
+            since: Some(Wall(1_795_521_600_000)),
+            lease_duration: Duration::from_secs(10),
+            on_api_server_loss: OnApiServerLoss::Stop,
+        };
+        let (status, reason, message) = find(&Record { account: Some(view), ..Record::default() }).unwrap();
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "HeldByAnother"));
+        assert_eq!(
+            message,
+            "Account main is held by trading-a/doge since 2026-11-24T12:00:00Z; this bot trades when it is given back: \
+             suspend or delete trading-a/doge."
+        );
     }
 
     #[test]

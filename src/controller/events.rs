@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::debug;
 
-use crate::core::failover::{Phase, Record};
+use crate::core::account::BotRef;
+use crate::core::failover::{AccountState, Phase, Record};
 
 /// What is worth telling about the step from one record to the next, oldest first.
 pub fn between(before: &Record, after: &Record) -> Vec<Event> {
@@ -48,10 +49,36 @@ pub fn between(before: &Record, after: &Record) -> Vec<Event> {
     if after.blocked.is_some() && before.blocked != after.blocked {
         tell(EventType::Warning, &format!("{:?}", after.phase), after.message.clone());
     }
+    account(before, after, &mut tell);
     if after.phase == Phase::Suspended && before.phase != Phase::Suspended {
         tell(EventType::Normal, "Suspended", after.message.clone());
     }
     events
+}
+
+/// What became of the bot's account.
+fn account(before: &Record, after: &Record, tell: &mut impl FnMut(EventType, &str, String)) {
+    let held = |record: &Record| record.account.clone().filter(|view| view.state == AccountState::Held);
+    match (held(before), held(after)) {
+        (None, Some(now)) => {
+            let from = before.account.as_ref().and_then(|view| view.holder.as_ref()).map(BotRef::place);
+            let before_us = from.map(|place| format!(" after {place}")).unwrap_or_default();
+            tell(EventType::Normal, "AccountTaken", format!("This bot holds account {}{before_us}.", now.name));
+        }
+        (Some(old), None) => {
+            let note = format!("Account {} is given back; another bot may take it.", old.name);
+            tell(EventType::Normal, "AccountReleased", note);
+        }
+        (Some(old), Some(now)) if old.epoch != now.epoch && before.trading.is_some() && before.epoch == after.epoch => {
+            let note = format!(
+                "The Lease of account {} did not say that this bot holds it, although somebody may trade; it was \
+                 written again. No other bot was permitted to trade.",
+                now.name
+            );
+            tell(EventType::Warning, "AccountRestored", note);
+        }
+        _ => {}
+    }
 }
 
 /// Publishes in the background.

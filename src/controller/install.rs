@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::api_server;
 use crate::api::crds;
 
 /// The path of the file in the repository.
@@ -25,6 +26,8 @@ pub fn yaml() -> String {
         service_account(),
         cluster_role(),
         cluster_role_binding(),
+        api_server_role(),
+        api_server_role_binding(),
         role_for_people("view", &["view", "edit", "admin"], &["get", "list", "watch"]),
         role_for_people("edit", &["edit", "admin"], &["create", "update", "patch", "delete"]),
         service(),
@@ -72,6 +75,7 @@ fn cluster_role() -> Value {
             rule("", &["nodes"], &read),
             rule("rbac.authorization.k8s.io", &["roles", "rolebindings"], &write),
             rule("policy", &["poddisruptionbudgets"], &write),
+            rule("networking.k8s.io", &["networkpolicies"], &write),
             rule("batch", &["jobs"], &write),
             rule("events.k8s.io", &["events"], &["create", "patch"]),
             rule("", &["events"], &["create", "patch"]),
@@ -85,6 +89,26 @@ fn cluster_role_binding() -> Value {
         "kind": "ClusterRoleBinding",
         "metadata": {"name": NAME, "labels": labels()},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+    })
+}
+
+/// NetworkPolicies have to leave the way to the API server open, and its Service's endpoints say where that leads.
+fn api_server_role() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": NAME, "namespace": api_server::NAMESPACE, "labels": labels()},
+        "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}],
+    })
+}
+
+fn api_server_role_binding() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": NAME, "namespace": api_server::NAMESPACE, "labels": labels()},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
         "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
     })
 }

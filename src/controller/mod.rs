@@ -1,5 +1,7 @@
 //! The operator: observe, decide (in [`crate::core::failover`]), apply.
 
+pub mod accounts;
+pub mod api_server;
 pub mod apply;
 pub mod build;
 pub mod call;
@@ -15,6 +17,7 @@ pub mod nodes;
 pub mod observe;
 pub mod operations;
 pub mod pods;
+pub mod policy_probe;
 pub mod registry;
 pub mod run;
 pub mod sightings;

@@ -14,7 +14,7 @@ use super::call::{CallError, call};
 use super::election::Leadership;
 use super::registry::BotKey;
 use super::watches::World;
-use super::{jobs, pods};
+use super::{accounts, jobs, pods};
 use crate::api::bot::TradingBot;
 use crate::api::lease;
 use crate::api::names::{LABEL_BOT, LABEL_COMPONENT};
@@ -31,6 +31,8 @@ pub struct Observed {
     pub lease: Option<Lease>,
     /// Its pods.
     pub pods: Vec<PodObject>,
+    /// The Lease of its account.
+    pub account: Option<Lease>,
     /// The operations on it that have not ended.
     pub operations: Vec<TradingBotOperation>,
     /// All of it as facts.
@@ -69,6 +71,7 @@ impl Revisions {
 /// [`CallError::NotFound`] when the resource is gone; otherwise what became of the read that failed.
 pub async fn observe(
     client: &Client,
+    operator_namespace: &str,
     key: &BotKey,
     world: &World,
     leadership: &Leadership,
@@ -96,17 +99,20 @@ pub async fn observe(
         listed_pods.items.into_iter().partition(|pod| component(&pod.metadata) == Some("bot"));
     let members: Vec<PodObject> = members.into_iter().filter(|pod| is_controlled_by(&pod.metadata, &uid)).collect();
     let own_jobs = listed_jobs.items.iter().filter(|job| is_controlled_by(&job.metadata, &uid));
+    let own_lease = lease.as_ref().map(lease::read);
+    let account = accounts::observe(client, operator_namespace, &world.accounts, &bot, own_lease.as_ref()).await?;
     let facts = Observation {
-        lease: lease.as_ref().map(lease::read),
+        lease: own_lease,
         pods: members.iter().map(|pod| pods::read(pod, &bot.spec.container_name, &world.nodes)).collect(),
         jobs: own_jobs.filter_map(|job| jobs::read(job, &others)).collect(),
         operations: operations.iter().filter_map(TradingBotOperation::to_decide).collect(),
         link: leadership.link(),
         template_error: None,
         restored_at: revisions.restored_at(),
+        account: account.facts,
         wall: clock::wall(),
     };
-    Ok(Observed { bot, lease, pods: members, operations, facts })
+    Ok(Observed { bot, lease, pods: members, account: account.lease, operations, facts })
 }
 
 async fn open_operations(client: &Client, key: &BotKey, world: &World) -> Result<Vec<TradingBotOperation>, CallError> {

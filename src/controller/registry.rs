@@ -45,6 +45,8 @@ pub enum Trigger {
     Operation,
     /// A node changed that one of its pods may run on.
     Node,
+    /// The Lease of its account changed, or another bot of the account is gone.
+    Account,
     /// Another object that belongs to it changed.
     Child,
     /// A time that the last decision named has come.
@@ -66,6 +68,7 @@ impl Trigger {
             Trigger::Job => "job",
             Trigger::Operation => "operation",
             Trigger::Node => "node",
+            Trigger::Account => "account",
             Trigger::Child => "child",
             Trigger::Timer => "timer",
             Trigger::Silence => "silence",

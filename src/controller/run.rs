@@ -83,7 +83,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
 
     let world = World::default();
     let readiness = Readiness::default();
-    let mut watches = watches::start(&watching, &world, &readiness);
+    let mut watches = watches::start(&watching, &settings.namespace, &world, &readiness);
     let board = Arc::new(Board::default());
     let page = {
         let (metrics, board, world) = (metrics.clone(), board.clone(), world.clone());
@@ -113,7 +113,9 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         metrics: metrics.clone(),
         recorder: Recorder::new(requests, reporter),
         agent_image: settings.image,
+        namespace: settings.namespace.clone(),
         board,
+        policies: Arc::default(),
     };
     let end = tokio::select! {
         () = serve(&mut election, &operator) => Ok(()),
@@ -140,6 +142,7 @@ async fn serve(election: &mut Election, operator: &Operator) {
         }
         operator.metrics.leading.set(0);
         operator.board.clear();
+        operator.policies.clear();
     }
 }
 

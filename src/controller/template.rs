@@ -13,7 +13,7 @@ use super::build;
 use super::call::{CallError, call};
 use super::worker::Operator;
 use crate::api::bot::TradingBot;
-use crate::api::wanted::revision;
+use crate::api::wanted::{bad_host, revision};
 
 /// A refusal may have a cause outside the template, such as a quota: it is asked again after this long.
 const RECHECK: Duration = Duration::from_secs(30);
@@ -42,6 +42,10 @@ impl TemplateCheck {
             && (known.error.is_none() || known.at.elapsed() < RECHECK)
         {
             return Ok(known.error.clone());
+        }
+        if let Some(error) = bad_host(&bot.spec) {
+            self.answer = Some(Answer { revision, error: Some(error.clone()), at: Instant::now() });
+            return Ok(Some(error));
         }
         let mut pod = build::pod(bot, 0, &operator.agent_image);
         pod.metadata.name = Some(format!("{}-dry-run", bot.metadata.name.as_deref().unwrap_or_default()));

@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::ObjectMeta;
@@ -20,11 +23,13 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::accounts::Accounts;
+use super::api_server::{self, ApiServer};
 use super::nodes::{NodeFacts, Nodes};
 use super::registry::{BotKey, Registry, Trigger};
 use super::sightings::Sightings;
 use crate::api::bot::TradingBot;
-use crate::api::names::LABEL_BOT;
+use crate::api::names::{LABEL_ACCOUNT, LABEL_BOT};
 use crate::api::operation::TradingBotOperation;
 use crate::runtime::admin::{NotYet, Readiness};
 use crate::runtime::client::WATCH_SECONDS;
@@ -44,8 +49,12 @@ pub struct World {
     pub nodes: Arc<Nodes>,
     /// Operations that have not ended, by bot.
     pub operations: Arc<OpenOperations>,
+    /// Which bots have which account.
+    pub accounts: Arc<Accounts>,
     /// The versions of everything else that belongs to a bot.
     pub children: Arc<ChildVersions>,
+    /// Where the API server is.
+    pub api_server: Arc<ApiServer>,
 }
 
 /// Names of operations that have not ended, as last seen; read live before they are acted on.
@@ -103,13 +112,31 @@ impl ChildVersions {
     }
 }
 
-/// Starts all watches. They run until the set is dropped; readiness waits for the first full list of each.
-pub fn start(client: &Client, world: &World, readiness: &Readiness) -> JoinSet<()> {
+/// Starts all watches; `namespace` is the operator's own. They run until the set is dropped; readiness waits for the first full list of each.
+pub fn start(client: &Client, namespace: &str, world: &World, readiness: &Readiness) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(watch_bots(client.clone(), world.clone(), readiness.waits_for("the list of TradingBots")));
     tasks.spawn(watch_leases(client.clone(), world.clone(), readiness.waits_for("the list of Leases")));
+    let accounts = Api::namespaced(client.clone(), namespace);
+    tasks.spawn(watch_accounts(accounts, world.clone(), readiness.waits_for("the list of accounts")));
     tasks.spawn(watch_nodes(client.clone(), world.clone(), readiness.waits_for("the list of nodes")));
     tasks.spawn(watch_operations(client.clone(), world.clone(), readiness.waits_for("the list of operations")));
+    let addresses = readiness.waits_for("the addresses of the API server");
+    let service = readiness.waits_for("the API server's Service");
+    tasks.spawn(watch_api_server::<EndpointSlice>(
+        client.clone(),
+        world.clone(),
+        addresses,
+        config().labels(&format!("{}={}", "kubernetes.io/service-name", api_server::SERVICE)),
+        |known, slice, there| known.note_slice(slice, there),
+    ));
+    tasks.spawn(watch_api_server::<Service>(
+        client.clone(),
+        world.clone(),
+        service,
+        config().fields(&format!("metadata.name={}", api_server::SERVICE)),
+        |known, service, there| known.note_service(service, there),
+    ));
     let mut wakes = Wakes { tasks, client, world, readiness };
     wakes.on::<Pod>("the list of pods", Trigger::Pod);
     wakes.on::<Job>("the list of Jobs", Trigger::Job);
@@ -118,6 +145,7 @@ pub fn start(client: &Client, world: &World, readiness: &Readiness) -> JoinSet<(
     wakes.on::<Role>("the list of Roles", Trigger::Child);
     wakes.on::<RoleBinding>("the list of RoleBindings", Trigger::Child);
     wakes.on::<PodDisruptionBudget>("the list of PodDisruptionBudgets", Trigger::Child);
+    wakes.on::<NetworkPolicy>("the list of NetworkPolicies", Trigger::Child);
     wakes.on::<PersistentVolumeClaim>("the list of claims", Trigger::Child);
     wakes.tasks
 }
@@ -167,6 +195,7 @@ async fn watch_bots(client: Client, world: World, not_yet: NotYet) {
                 outlines.remove(&key);
                 world.registry.left(&key);
                 world.sightings.forget(&key);
+                world.accounts.left(&key).iter().for_each(|other| world.registry.wake(other, Trigger::Account));
                 continue;
             }
             // Writes of the status change none of these.
@@ -208,6 +237,19 @@ async fn watch_leases(client: Client, world: World, not_yet: NotYet) {
     .await;
 }
 
+/// The Leases of accounts, in the operator's own namespace: whoever waits for one is told at once.
+async fn watch_accounts(leases: Api<PartialObjectMeta<Lease>>, world: World, not_yet: NotYet) {
+    let stream = watch(leases, config().labels(LABEL_ACCOUNT));
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        for (lease, _) in relisted.changes(event) {
+            let Some(account) = lease.metadata.labels.as_ref().and_then(|l| l.get(LABEL_ACCOUNT)) else { continue };
+            world.accounts.bots_of(account).iter().for_each(|key| world.registry.wake(key, Trigger::Account));
+        }
+    })
+    .await;
+}
+
 async fn watch_nodes(client: Client, world: World, not_yet: NotYet) {
     let stream = watch(Api::<Node>::all(client), config());
     let mut relisted = Relist::default();
@@ -217,6 +259,28 @@ async fn watch_nodes(client: Client, world: World, not_yet: NotYet) {
             // Kubelets write their node's status every few seconds; few of these writes matter.
             if world.nodes.note(name, there.then(|| NodeFacts::of(&node))) {
                 world.registry.wake_all(Trigger::Node);
+            }
+        }
+    })
+    .await;
+}
+
+/// Objects of the API server's own namespace that say where it is. They hardly ever change.
+async fn watch_api_server<K>(
+    client: Client,
+    world: World,
+    not_yet: NotYet,
+    which: watcher::Config,
+    note: impl Fn(&ApiServer, &K, bool) -> bool + Send,
+) where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let stream = watch(Api::<K>::namespaced(client, api_server::NAMESPACE), which);
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        for (object, there) in relisted.changes(event) {
+            if note(&world.api_server, &object, there) {
+                world.registry.wake_all(Trigger::Child);
             }
         }
     })

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::apply::Applier;
+use super::build;
 use super::call::{CallError, call};
 use super::children::Children;
 use super::conditions::{Troubles, ready_standbys};
@@ -20,13 +21,14 @@ use super::election::Leadership;
 use super::events;
 use super::metrics::Metrics;
 use super::observe::{Observed, Revisions, observe};
+use super::policy_probe::{self, Enforcement, Policies};
 use super::registry::{BotKey, Trigger, Wake};
 use super::template::TemplateCheck;
 use super::watches::World;
 use crate::api::bot::TradingBot;
 use crate::api::names::FINALIZER;
 use crate::api::record::record_from;
-use crate::api::wanted::spec_from;
+use crate::api::wanted::{revision, spec_from};
 use crate::core::failover::{Action, Memory, Record, decide};
 use crate::runtime::clock;
 
@@ -53,8 +55,12 @@ pub struct Operator {
     pub recorder: Recorder,
     /// The image that agents are copied from.
     pub agent_image: String,
+    /// Its namespace, where the Leases of accounts are.
+    pub namespace: String,
     /// The last record of every bot, for the gauges.
     pub board: Arc<Board>,
+    /// What is known of the NetworkPolicies of standbys.
+    pub policies: Arc<Policies>,
 }
 
 /// What was last decided for every bot.
@@ -82,6 +88,9 @@ impl Operator {
     pub async fn lead(&self) {
         let mut workers = JoinSet::new();
         let mut started: BTreeMap<BotKey, Arc<Wake>> = BTreeMap::new();
+        // Ends with this future. It only measures, so no round waits for it.
+        let mut probes = JoinSet::new();
+        probes.spawn(policy_probe::run(self.policies.clone(), self.world.clone()));
         loop {
             started.retain(|key, wake| self.world.registry.knows(key, wake));
             for (key, wake) in self.world.registry.all() {
@@ -156,6 +165,7 @@ impl Worker {
             }
             match self.round().await {
                 Ok(Next::Gone) => {
+                    self.operator.policies.forget(&self.key);
                     self.operator.board.lock().remove(&self.key);
                     return;
                 }
@@ -226,7 +236,14 @@ impl Worker {
         if !operator.world.registry.knows(&self.key, &self.wake) {
             return Ok(Next::Gone);
         }
-        let observed = observe(&operator.client, &self.key, &operator.world, &operator.leadership, &operator.revisions);
+        let observed = observe(
+            &operator.client,
+            &operator.namespace,
+            &self.key,
+            &operator.world,
+            &operator.leadership,
+            &operator.revisions,
+        );
         let mut observed = match observed.await {
             Ok(observed) => observed,
             // The watch says so too in a moment.
@@ -247,9 +264,29 @@ impl Worker {
         if !deleting {
             let kept = self.children.keep(&operator, &observed).await;
             self.troubles.child = trouble(kept)?;
+            self.troubles.policy = self.policy(&observed);
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
         self.decide_and_apply(&observed).await
+    }
+
+    /// What is known of the bot's NetworkPolicy; `None`: it asks for none.
+    fn policy(&self, observed: &Observed) -> Option<Enforcement> {
+        let Operator { policies, world, .. } = &self.operator;
+        if build::policy_wanted(&observed.bot).is_none() {
+            policies.forget(&self.key);
+            return None;
+        }
+        let name = build::policy_name(&self.key.name);
+        if world.children.of(&("NetworkPolicy", self.key.namespace.clone(), name)).is_none() {
+            policies.forget(&self.key);
+            let why =
+                "The NetworkPolicy is not made yet: the addresses of the API server, which agents need, are not known.";
+            let unknown = world.api_server.addresses().is_empty();
+            return Some(if unknown { Enforcement::Unknown("NotMade", why.into()) } else { Enforcement::NotMeasured });
+        }
+        let target = policy_probe::target(observed, &revision(&observed.bot.spec));
+        Some(policies.note(&self.key, target))
     }
 
     async fn decide_and_apply(&mut self, observed: &Observed) -> Result<Next, CallError> {
@@ -262,6 +299,7 @@ impl Worker {
         let applier = Applier {
             client: &operator.client,
             leadership: &operator.leadership,
+            operator_namespace: &operator.namespace,
             world: &operator.world,
             agent_image: &operator.agent_image,
             observed,
@@ -301,11 +339,17 @@ impl Worker {
         }))
     }
 
-    /// The watch saw the Lease's version no later than this round's read did: its sighting counts.
+    /// The watch saw the Lease's version no later than this round's read did: its sighting counts. So it does for the
+    /// Lease of the bot that holds our account.
     fn recall_sighting(&mut self, observed: &Observed) {
         let live = observed.facts.lease.as_ref().map(|l| l.version.clone());
         if let Some(seen) = self.operator.world.sightings.of(&self.key).filter(|s| s.version == live) {
             self.memory.sighting = Some(seen);
+        }
+        let Some(holder) = observed.facts.account.as_ref().and_then(|account| account.holder.as_ref()) else { return };
+        let key = BotKey::new(holder.bot.namespace.clone(), holder.bot.name.clone());
+        if let Some(seen) = self.operator.world.sightings.of(&key).filter(|s| s.version == holder.lease_version) {
+            self.memory.holder_sighting = Some((holder.bot.clone(), seen));
         }
     }
 

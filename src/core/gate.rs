@@ -1,7 +1,7 @@
 //! What the order gate lets through, and where to: pure, so that operator and agent refuse the same.
 
+use ::core::net::{IpAddr, Ipv4Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use crate::core::time::Mono;
@@ -12,6 +12,9 @@ pub enum Passage {
     /// Nothing passes, and nothing that passed is left.
     #[default]
     Closed,
+    /// Nothing passes any more. What is on its way may still be acknowledged, which proves more than a connection that was
+    /// cut; until the deadline.
+    Ending,
     /// Connections to the hosts that every pod may reach.
     Standby,
     /// Also those to where orders go, until the deadline; `None`: until the gate is told otherwise, under a policy that

@@ -65,9 +65,9 @@ pub struct BootId {
     pub nonce: String,
 }
 
-/// A holder or boot that is not two parts with a slash between them.
+/// A holder or boot that is not the parts it should be, with slashes between them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not of the form <a>/<b>")]
+#[error("'{0}' is not of the form <a>/<b>, or <a>/<b>/<c> for a bot")]
 pub struct MalformedId(pub String);
 
 fn two_parts(text: &str) -> Result<(String, String), MalformedId> {

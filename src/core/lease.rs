@@ -2,7 +2,7 @@
 //!
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
-//! writes `boot`, `renew`, `state`, `reason`, and clears `holder` to release.
+//! writes `boot`, `renew`, `state`, `path`, `reason`, and clears `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -119,6 +119,47 @@ impl AgentState {
     }
 }
 
+/// What stands between a bot and the exchange when its time is over, as the holding agent reports it. Written as
+/// `<Word>` or `<Word>: <text>` in the annotation `path`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OrderPath {
+    /// Nothing reported in this epoch yet, or by an agent that reports it in words we do not know.
+    #[default]
+    Unknown,
+    /// Every connection goes through the gate, as far as is seen.
+    Gated,
+    /// There is a gate, and connections past it; to which peers.
+    Bypassed(String),
+    /// Processes are killed and their connections destroyed.
+    SocketsDestroyed,
+    /// Processes are killed; the kernel still delivers what it holds for them.
+    Killed,
+}
+
+impl OrderPath {
+    /// Reads the annotation.
+    pub fn parse(text: Option<&str>) -> OrderPath {
+        match text.unwrap_or_default() {
+            "Gated" => OrderPath::Gated,
+            "SocketsDestroyed" => OrderPath::SocketsDestroyed,
+            "Killed" => OrderPath::Killed,
+            other => other.strip_prefix("Bypassed: ").map_or(OrderPath::Unknown, |p| OrderPath::Bypassed(p.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for OrderPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OrderPath::Unknown => Ok(()),
+            OrderPath::Gated => f.write_str("Gated"),
+            OrderPath::Bypassed(peers) => write!(f, "Bypassed: {peers}"),
+            OrderPath::SocketsDestroyed => f.write_str("SocketsDestroyed"),
+            OrderPath::Killed => f.write_str("Killed"),
+        }
+    }
+}
+
 /// Why an agent gave the Lease back: what the operator chooses the next candidate by. Written as
 /// `<Word>: <sentence>` in the annotation `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -228,6 +269,8 @@ pub struct LeaseRecord {
     pub renew: String,
     /// What the agent reports.
     pub state: AgentState,
+    /// How it says that orders are fenced.
+    pub path: OrderPath,
     /// Why it released, `<Word>: <sentence>`.
     pub reason: String,
     /// For `Restarted`: the later boot that says so.
@@ -287,6 +330,11 @@ mod tests {
         for reason in ReleaseReason::ALL {
             assert_eq!(ReleaseReason::parse(&format!("{}: because.", reason.as_str())), Some(reason));
         }
+        let paths = ["Gated", "Bypassed: 10.0.0.3:8080", "SocketsDestroyed", "Killed", ""];
+        for text in paths {
+            assert_eq!(OrderPath::parse(Some(text)).to_string(), text);
+        }
+        assert_eq!(OrderPath::parse(Some("Closed")), OrderPath::Unknown);
         assert!(Permit::Prepare < Permit::Trade && Permit::Trade < Permit::Revoke);
     }
 }

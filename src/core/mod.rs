@@ -3,6 +3,7 @@
 //! Time comes in as an argument, effects go out as values, and the outcome of every effect comes back as an
 //! observation. Production, the model checker and the simulation run these very functions.
 
+pub mod account;
 pub mod agent;
 pub mod failover;
 pub mod gate;

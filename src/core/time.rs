@@ -1,5 +1,6 @@
 //! Readings of clocks, as values. Only rates of clocks are ever relied upon, never that two machines agree.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,24 @@ impl Mono {
 #[serde(transparent)]
 pub struct Wall(pub u64);
 
+/// The date and time of day in UTC, to the second: `2026-11-24T12:00:00Z`.
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, seconds) = (self.0 / 86_400_000, self.0 / 1000 % 86_400);
+        // Years that begin in March end with the leap day; 719468 days lie between 0000-03-01 and 1970-01-01.
+        let day = days + 719_468;
+        let (era, of_era) = (day / 146_097, day % 146_097);
+        let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let month_from_march = (5 * of_year + 2) / 153;
+        let day_of_month = of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year + era * 400 + u64::from(month <= 2);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 impl Wall {
     /// Milliseconds from `earlier` to this one, 0 when the clock was set back in between.
     pub fn millis_since(self, earlier: Wall) -> u64 {
@@ -73,6 +92,19 @@ impl Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_written_as_the_api_writes_it() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59Z"),
+            (1_795_521_600_000, "2026-11-24T12:00:00Z"),
+        ] {
+            assert_eq!(Wall(millis).to_string(), text);
+        }
+    }
 
     #[test]
     fn who_stops_believes_the_faster_clock_and_who_waits_the_slower() {

@@ -166,7 +166,7 @@ fn an_agent_that_was_stopped_between_check_and_send_sends_nothing_when_it_goes_o
 }
 
 #[test]
-fn at_demotion_the_connections_go_with_the_bot_and_the_release_waits_for_nothing() {
+fn at_demotion_what_is_held_back_is_thrown_away_and_the_release_waits_for_copies_of_it() {
     in_pod(|mut pod| async move {
         with_gate(&mut pod, &[], &[]);
         let outside = Outside::new();
@@ -191,6 +191,25 @@ fn at_demotion_the_connections_go_with_the_bot_and_the_release_waits_for_nothing
         }
         let (_stream, answer) = connect(&server.to_string());
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    });
+}
+
+#[test]
+fn at_demotion_an_order_on_its_way_is_waited_for_and_costs_no_more_than_that() {
+    in_pod(|mut pod| async move {
+        with_gate(&mut pod, &[], &[]);
+        let outside = Outside::new();
+        let server = outside.serve(Server::Count);
+        let _container = pod.start(TRADES);
+        trading(&pod).await;
+        let (mut stream, _) = connect(&server.to_string());
+        stream.write_all(b"before").unwrap();
+        pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
+        let asked = Instant::now();
+        pod.lease("released", |lease| lease.state == AgentState::Released).await;
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        let heard = outside.last("was cut off", |heard| heard.end.is_some()).await;
+        assert_eq!(heard.bytes, b"before");
     });
 }
 

@@ -62,7 +62,7 @@ impl Pod {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pod-{}-{number}", std::process::id()));
-        for folder in ["proc", "dev", "tmp", "usr", ".tradingbot", ".tradingbot-credentials"] {
+        for folder in ["proc", "dev", "tmp", "usr", "run/tradingbot", ".tradingbot", ".tradingbot-credentials"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         for name in ["bin", "sbin", "lib", "lib64"] {
@@ -72,7 +72,7 @@ impl Pod {
         for device in ["null", "random", "urandom"] {
             fs::write(root.join("dev").join(device), "").unwrap();
         }
-        for open_to_all in ["tmp", "dev/termination-log"] {
+        for open_to_all in ["tmp", "run/tradingbot", "dev/termination-log"] {
             fs::set_permissions(root.join(open_to_all), fs::Permissions::from_mode(0o777)).unwrap();
         }
         fs::write(root.join(".tradingbot-credentials/token"), "secret-token").unwrap();

@@ -1,5 +1,6 @@
 //! Bad and good `TradingBot`s.
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, kubectl, refused};
@@ -35,6 +36,29 @@ async fn bad_bots_are_refused_with_a_sentence_that_says_what_to_change() {
             "no command",
             |b| drop(container(b).as_object_mut().unwrap().remove("command")),
             "needs a command, because the agent starts it: set command to what the image runs. Find it with: docker inspect -f '{{.Config.Entrypoint}} {{.Config.Cmd}}' IMAGE",
+        ),
+        (
+            "an address of the web in place of a host",
+            |b| b["spec"]["orderGate"] = json!({"allowedHosts": ["https://api.example.com/v1"]}),
+            "remove schemes, paths and other wildcards",
+        ),
+        (
+            "a wildcard in the middle",
+            |b| b["spec"]["orderGate"] = json!({"standbyHosts": ["api.*.example.com"]}),
+            "spec.orderGate.allowedHosts and standbyHosts take host names",
+        ),
+        (
+            "a host of both kinds",
+            |b| b["spec"]["orderGate"] = json!({"allowedHosts": ["a.example.com"], "standbyHosts": ["a.example.com"]}),
+            "A host is either in spec.orderGate.allowedHosts",
+        ),
+        (
+            "a gate on the node's own network",
+            |b| {
+                b["spec"]["orderGate"] = json!({});
+                pod(b)["hostNetwork"] = json!(true);
+            },
+            "hostNetwork must not be true with spec.orderGate",
         ),
         ("an empty command", |b| container(b)["command"] = json!([]), "needs a command"),
         ("no pod at all", |b| b["spec"]["template"] = json!({}), "spec.template.spec: Required value"),
@@ -107,6 +131,40 @@ async fn bad_bots_are_refused_with_a_sentence_that_says_what_to_change() {
             "a hook that calls two things",
             |b| b["spec"]["hooks"] = json!({"demote": {"exec": {"command": ["/x"]}, "http": {"port": 80}}}),
             "A hook calls either exec or http: set exactly one of the two.",
+        ),
+        (
+            "a dead-man's switch that calls nothing",
+            |b| b["spec"]["hooks"] = json!({"deadMansSwitch": {"everySeconds": 10}}),
+            "A hook calls either exec or http: set exactly one of the two.",
+        ),
+        (
+            "a dead-man's switch that calls two things",
+            |b| {
+                let both = json!({"exec": {"command": ["/x"]}, "http": {"port": 80}, "everySeconds": 10});
+                b["spec"]["hooks"] = json!({"deadMansSwitch": both});
+            },
+            "A hook calls either exec or http: set exactly one of the two.",
+        ),
+        (
+            "a dead-man's switch whose call outlasts its period",
+            |b| {
+                let slow = json!({"exec": {"command": ["/x"]}, "everySeconds": 10, "timeoutSeconds": 11});
+                b["spec"]["hooks"] = json!({"deadMansSwitch": slow});
+            },
+            "spec.hooks.deadMansSwitch.timeoutSeconds (5 where it is not set) must not be more than everySeconds",
+        ),
+        (
+            "a dead-man's switch whose period is shorter than the usual timeout",
+            |b| {
+                let fast = json!({"exec": {"command": ["/x"]}, "everySeconds": 4});
+                b["spec"]["hooks"] = json!({"deadMansSwitch": fast});
+            },
+            "make timeoutSeconds shorter or everySeconds longer",
+        ),
+        (
+            "a dead-man's switch without a period",
+            |b| b["spec"]["hooks"] = json!({"deadMansSwitch": {"exec": {"command": ["/x"]}}}),
+            "spec.hooks.deadMansSwitch.everySeconds: Required value",
         ),
         (
             "a hook that never times out",
@@ -212,7 +270,8 @@ async fn good_bots_are_accepted() {
             b["spec"]["volumeClaimTemplates"] = json!([claim("data")]);
             b["spec"]["standbyMode"] = json!("Hot");
             let http = json!({"port": 8080, "path": "/api/v1/start", "basicAuthSecretRef": {"name": "api"}});
-            b["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}}});
+            b["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}},
+                "deadMansSwitch": {"http": {"port": 8080, "path": "/alive"}, "everySeconds": 1, "timeoutSeconds": 1}});
             b["spec"]["failover"] = json!({"mode": "Manual", "rateLimit": {"maxFailovers": 0}});
             b["spec"]["leadership"] = json!({"onApiServerLoss": "Continue"});
             let reconciliation = json!({"command": ["/bot", "reconcile"], "runOn": ["Restart"], "onFailure": "Block"});
@@ -311,5 +370,39 @@ async fn plain_kubectl_apply_works_on_the_kinds_and_on_a_bot() {
     let refusal = String::from_utf8(scale("0").stderr).unwrap();
     assert!(refusal.contains("To stop trading set spec.suspend to true."), "{refusal}");
     std::fs::remove_file(&path).unwrap();
+    cluster.clean_up().await;
+}
+
+#[tokio::test]
+async fn an_account_is_changed_only_while_nobody_trades() {
+    let cluster = Cluster::with_namespace("account").await;
+    let mut bot = smallest();
+    bot["spec"]["account"] = json!({"name": "kraken-main"});
+    let stored = cluster.create("TradingBot", &bot, false).await.expect("an account is accepted");
+    assert_eq!(stored["spec"]["account"], json!({"name": "kraken-main", "sharing": "Exclusive"}));
+    let api = cluster.objects("TradingBot");
+    let merge = |patch: Value| Patch::Merge(patch);
+    let anyone = PatchParams::default();
+    let to = |name: &str| json!({"spec": {"account": {"name": name}}});
+    api.patch("doge-jpy", &anyone, &merge(to("kraken-other"))).await.expect("nobody trades");
+
+    let trading = json!({"epoch": 1, "token": 7, "pod": "doge-jpy-0", "podUID": "u", "leaseDurationSeconds": 10});
+    let status = json!({"status": {"epoch": 1, "token": 7, "trading": trading}});
+    api.patch_status("doge-jpy", &anyone, &merge(status)).await.expect("the operator writes its status");
+    let sentence =
+        "spec.account cannot be set, changed or removed while somebody may trade: set spec.suspend to true first";
+    for change in [to("kraken-main"), json!({"spec": {"account": null}})] {
+        let answer = api.patch("doge-jpy", &anyone, &merge(change.clone())).await;
+        refused(&change.to_string(), answer.map(|_| Value::Null).map_err(|e| e.to_string()), sentence);
+    }
+    api.patch("doge-jpy", &anyone, &merge(json!({"spec": {"replicas": 3}}))).await.expect("anything else may change");
+    api.patch_status("doge-jpy", &anyone, &merge(json!({"status": {"trading": null}}))).await.expect("nobody trades");
+    let removed = api.patch("doge-jpy", &anyone, &merge(json!({"spec": {"account": null}}))).await;
+    assert!(removed.expect("nobody trades").data["spec"]["account"].is_null());
+
+    let again = json!({"status": {"trading": trading}});
+    api.patch_status("doge-jpy", &anyone, &merge(again)).await.expect("the operator writes its status");
+    let answer = api.patch("doge-jpy", &anyone, &merge(to("kraken-main"))).await;
+    refused("an account where there was none", answer.map(|_| Value::Null).map_err(|e| e.to_string()), sentence);
     cluster.clean_up().await;
 }

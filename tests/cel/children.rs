@@ -32,6 +32,8 @@ fn full() -> Value {
     bot["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": claim}]);
     let http = json!({"port": 8080, "basicAuthSecretRef": {"name": "api"}});
     bot["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}}});
+    let database = json!({"to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": 5432}]});
+    bot["spec"]["orderGate"] = json!({"networkPolicy": {"standbyEgress": [database]}});
     bot["spec"]["reconciliation"] = json!({"command": ["/bot", "reconcile"]});
     bot
 }
@@ -57,7 +59,8 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
     let stored = cluster.create("TradingBot", &full(), false).await.expect("the bot is accepted");
     let bot: TradingBot = serde_json::from_value(stored).unwrap();
 
-    let children = build::children(&bot, &BTreeSet::new());
+    let api_server = ["10.96.0.1:443", "[fd00::1]:6443"].map(|address| address.parse().unwrap()).into();
+    let children = build::children(&bot, &BTreeSet::new(), &api_server);
     for service in &children.services {
         taken(&cluster, service, true).await;
     }
@@ -66,6 +69,7 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
     taken(&cluster, &children.role, true).await;
     taken(&cluster, &children.role_binding, true).await;
     taken(&cluster, &children.budget, true).await;
+    taken(&cluster, children.policy.as_ref().expect("it is asked for"), true).await;
     for claim in build::claims(&bot, 0) {
         taken(&cluster, &claim, true).await;
     }

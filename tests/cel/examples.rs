@@ -1,7 +1,7 @@
 //! What the documents show is accepted by a real API server.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cluster::{Cluster, kubectl};
 
@@ -46,11 +46,8 @@ async fn the_bot_in_the_readme_is_accepted_and_the_first_example_is_short() {
     cluster.clean_up().await;
 }
 
-#[test]
-fn every_make_target_that_the_documents_name_is_there() {
-    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-    let targets: Vec<&str> =
-        makefile.lines().filter_map(|l| l.split_once(": ").or(l.split_once(':'))).map(|(t, _)| t).collect();
+/// Every page of the documents.
+fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md")];
     let mut folders = vec![root().join("docs")];
     while let Some(folder) = folders.pop() {
@@ -59,7 +56,37 @@ fn every_make_target_that_the_documents_name_is_there() {
             if path.is_dir() { folders.push(path) } else { pages.push(path) }
         }
     }
-    for page in pages {
+    pages
+}
+
+#[tokio::test]
+async fn every_object_that_the_documents_show_in_full_is_accepted() {
+    let cluster = Cluster::with_namespace("docs").await;
+    let folder = root().join("target/docs");
+    fs::create_dir_all(&folder).unwrap();
+    let mut tried = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        // What does not begin so is a part of an object.
+        for (block, _) in blocks.filter(|(block, _)| block.starts_with("apiVersion: tradingbot.io/")) {
+            let name = page.file_stem().unwrap_or_default().to_string_lossy();
+            let file = folder.join(format!("{name}-{tried}.yaml"));
+            fs::write(&file, block).unwrap();
+            accepted(&cluster, &file);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 2, "only {tried} objects were found");
+    cluster.clean_up().await;
+}
+
+#[test]
+fn every_make_target_that_the_documents_name_is_there() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let targets: Vec<&str> =
+        makefile.lines().filter_map(|l| l.split_once(": ").or(l.split_once(':'))).map(|(t, _)| t).collect();
+    for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         for (at, _) in text.match_indices("make ") {
             let before = text[..at].chars().next_back().unwrap_or('\n');

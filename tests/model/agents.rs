@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use decisions::core::agent::{Effect, Exit, Input, Outcome, Process, Role, Setup, State, Write, WriteKind, step};
 use decisions::core::ids::BootId;
-use decisions::core::lease::{AgentState, LeaseRecord, Permit};
+use decisions::core::lease::{AgentState, LeaseRecord, OrderPath, Permit};
 
 use crate::world::*;
 
@@ -13,6 +13,7 @@ const REQUESTS: usize = 2;
 
 fn setup(index: usize, starts: u8) -> Setup {
     Setup {
+        path: OrderPath::Killed,
         pod: pod(index),
         boot: boot(index, starts),
         hot: false,
@@ -21,6 +22,7 @@ fn setup(index: usize, starts: u8) -> Setup {
         promote_hook: false,
         demote_hook: false,
         stop: TICK,
+        switch_every: None,
     }
 }
 
@@ -58,7 +60,9 @@ fn feed(world: &mut World, i: usize, input: Input) {
                 }
                 Effect::Drain => inputs.push_back(Input::Drained),
                 Effect::Guard(_) | Effect::Gate(_) | Effect::Signal => {}
-                Effect::Promote | Effect::Demote | Effect::Exit => unreachable!("{effect:?} is not set up"),
+                Effect::Promote | Effect::Demote | Effect::CallSwitch | Effect::AbandonSwitch | Effect::Exit => {
+                    unreachable!("{effect:?} is not set up")
+                }
             }
         }
     }

@@ -26,6 +26,7 @@ fn spec() -> Spec {
         promotion_time: TICK,
         reconciliation: None,
         revision: String::new(),
+        account: None,
     }
 }
 

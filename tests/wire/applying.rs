@@ -12,13 +12,17 @@ use tradingbot::controller::conditions::Troubles;
 use tradingbot::controller::election::Leadership;
 use tradingbot::controller::observe::Observed;
 use tradingbot::controller::watches::World;
-use tradingbot::core::failover::{Action, Decision, LeaseWrite, Memory, Observation, Phase, Record, Spec};
+use tradingbot::core::account::{AccountRecord, BotRef, Holder};
+use tradingbot::core::failover::{
+    AccountWrite, Action, Decision, LeaseWrite, Memory, Observation, Phase, Record, Spec,
+};
 use tradingbot::core::ids::{Epoch, FencingToken, PodRef};
 use tradingbot::core::lease::{LeaseRecord, Permit};
 
 use crate::scripted::{Answer, Tape, client};
 
 const STATUS: &str = "/apis/tradingbot.io/v1alpha1/namespaces/ns/tradingbots/doge/status";
+const ACCOUNT: &str = "/apis/coordination.k8s.io/v1/namespaces/tradingbot-system/leases/account-main";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/doge";
 
 fn bot() -> TradingBot {
@@ -60,11 +64,18 @@ async fn apply(decision: Decision, leadership: Leadership, answers: Vec<Answer>)
     let (client, tape) = client(answers);
     let bot = bot();
     let spec: Spec = spec_from(&bot);
-    let observed =
-        Observed { bot, lease: None, pods: Vec::new(), operations: Vec::new(), facts: Observation::default() };
+    let observed = Observed {
+        bot,
+        lease: None,
+        pods: Vec::new(),
+        account: None,
+        operations: Vec::new(),
+        facts: Observation::default(),
+    };
     let applier = Applier {
         client: &client,
         leadership: &leadership,
+        operator_namespace: "tradingbot-system",
         world: &World::default(),
         agent_image: "example/operator:1",
         observed: &observed,
@@ -135,6 +146,59 @@ async fn a_fencing_write_remembers_the_version_it_left_and_a_failed_one_does_not
     assert_eq!(done.memory.fenced_version, Some((Epoch(3), "21".into())));
     let lost = apply(fence(), leading(), vec![Answer::Refused(409, "renewed meanwhile")]).await;
     assert_eq!(lost.memory.fenced_version, None);
+}
+
+/// The account is taken with the token of the grant, before anything else.
+fn grant_on_account() -> Decision {
+    let account = AccountRecord {
+        name: "main".into(),
+        version: "30".into(),
+        holder: Holder::Bot("ns/doge/bot-uid".parse().unwrap()),
+        epoch: Some(Epoch(5)),
+        token: Some(FencingToken(77)),
+        lease_duration: Duration::from_secs(10),
+        ..AccountRecord::default()
+    };
+    let take = Action::WriteAccount { account, purpose: AccountWrite::Take };
+    let mut decision = grant();
+    decision.actions.insert(0, take);
+    decision
+}
+
+#[tokio::test]
+async fn an_account_is_taken_before_the_status_and_the_grant() {
+    let answers = vec![Answer::Accepted("31"), Answer::Accepted("11"), Answer::Accepted("21")];
+    let round = apply(grant_on_account(), leading(), answers).await;
+    round.outcome.unwrap();
+    assert_eq!(round.tape.lines(), [format!("PUT {ACCOUNT}"), format!("PUT {STATUS}"), format!("PUT {LEASE}")]);
+    let account = &round.tape.requests()[0].body;
+    assert_eq!(account["metadata"]["resourceVersion"], "30");
+    assert_eq!(account["metadata"]["labels"]["tradingbot.io/account"], "main");
+    assert_eq!(account["spec"]["holderIdentity"], "ns/doge/bot-uid");
+    assert_eq!(account["metadata"]["annotations"]["tradingbot.io/token"], "77");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_another_took_meanwhile_or_that_nobody_answered_for_is_granted_to_nobody() {
+    for answer in [Answer::Refused(409, "the object has been modified"), Answer::Silence] {
+        let round = apply(grant_on_account(), leading(), vec![answer]).await;
+        assert!(matches!(round.outcome, Err(CallError::Conflict(_) | CallError::Unknown(_))));
+        assert_eq!(round.tape.lines(), [format!("PUT {ACCOUNT}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_left_behind_is_removed_at_the_version_that_was_silent_and_remembered_only_then() {
+    let remove = || {
+        let bot: BotRef = "other/doge/u".parse().unwrap();
+        Decision { actions: vec![Action::RemoveLeaseOf { bot, version: "40".into() }], ..grant() }
+    };
+    let done = apply(remove(), leading(), vec![Answer::Object(json!({"kind": "Status", "status": "Success"}))]).await;
+    assert_eq!(done.tape.lines(), ["DELETE /apis/coordination.k8s.io/v1/namespaces/other/leases/doge"]);
+    assert_eq!(done.tape.requests()[0].body["preconditions"]["resourceVersion"], "40");
+    assert_eq!(done.memory.holder_removed.unwrap().place(), "other/doge");
+    let lost = apply(remove(), leading(), vec![Answer::Refused(409, "renewed meanwhile")]).await;
+    assert_eq!(lost.memory.holder_removed, None);
 }
 
 #[tokio::test]

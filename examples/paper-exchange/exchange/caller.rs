@@ -1,12 +1,12 @@
 //! Who sent a request: account, process, token and epoch, from headers, query or body.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use serde::Deserialize;
 
+use super::arrivals::Peer;
 use super::entry::{Entry, Kind};
 use super::log::blank;
 
@@ -84,7 +84,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             instance: header("x-instance"),
             token: number("x-fencing-token"),
             epoch: number("x-epoch"),
-            peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.to_string()),
+            peer: parts.extensions.get::<ConnectInfo<Peer>>().map(|peer| peer.0.0.to_string()),
         })
     }
 }

@@ -38,6 +38,8 @@ struct Place {
     side: Side,
     price: Decimal,
     quantity: Decimal,
+    /// The client's wall clock, in milliseconds since 1970.
+    sent_milliseconds: Option<u64>,
     #[serde(flatten)]
     named: Named,
 }
@@ -55,7 +57,11 @@ async fn place(Shared(server): Shared<Server>, caller: Caller, body: Bytes) -> R
         }
     };
     let caller = caller.with(request.named.clone());
-    let entry = Entry { client_order_id: Some(request.client_order_id.clone()), ..caller.entry(Kind::Order) };
+    let entry = Entry {
+        client_order_id: Some(request.client_order_id.clone()),
+        sent_milliseconds: request.sent_milliseconds,
+        ..caller.entry(Kind::Order)
+    };
     let act = |state: &mut State, entry| match refusal(state, &caller, &request) {
         Some((status, text)) => state.refuse(entry, status, text),
         None => accept(state, &caller, request, entry),

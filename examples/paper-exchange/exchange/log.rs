@@ -75,6 +75,7 @@ pub fn blank(kind: Kind) -> Entry {
         token: None,
         epoch: None,
         client_order_id: None,
+        sent_milliseconds: None,
         peer: None,
         state: None,
         count: None,

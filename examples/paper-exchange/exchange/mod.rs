@@ -1,5 +1,6 @@
 //! The exchange without its process, so that the tests of bots can run it beside them.
 
+mod arrivals;
 mod book;
 mod caller;
 mod client;

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::arrivals::{Arrivals, Peer};
 use super::book::Account;
 use super::entry::{Entry, Kind};
 use super::log::{Log, blank};
@@ -124,10 +123,8 @@ impl Server {
 
     /// Serves until the process ends.
     pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
-        // A failed option costs latency only.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let router: Router = client::routes().merge(control::routes()).with_state(self);
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
+        axum::serve(Arrivals(listener), router.into_make_service_with_connect_info::<Peer>()).await
     }
 }
 

@@ -42,8 +42,8 @@ impl Alarm {
             let mut event: libc::sigevent = std::mem::zeroed();
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = number();
-            // Not `libc::gettid`: the standard library refers to that one weakly, and where all is optimised together a
-            // static program is linked without it, so that the call leads nowhere.
+            // Not the library's function: the standard library refers to it weakly, so that a static program that is
+            // optimised as a whole is linked without it, and the call would lead to address 0.
             event.sigev_notify_thread_id = libc::syscall(libc::SYS_gettid) as libc::pid_t;
             let mut timer: libc::timer_t = std::ptr::null_mut();
             if libc::timer_create(libc::CLOCK_BOOTTIME, &raw mut event, &raw mut timer) != 0 {

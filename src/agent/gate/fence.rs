@@ -10,6 +10,7 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::super::clock;
 use crate::core::gate::Passage;
@@ -21,11 +22,14 @@ pub(in crate::agent) const SOCKETS: usize = 4096;
 const CLOSED: u32 = 0;
 const STANDBY: u32 = 1;
 const OPEN: u32 = 2;
+const ENDING: u32 = 3;
 
 /// A slot without a socket.
 const FREE: i32 = -1;
 /// A slot that is being filled.
 const TAKEN: i32 = -2;
+/// A slot whose socket was cut and is still to be given up by its owner.
+const CUT: i32 = i32::MIN;
 
 /// For which hosts a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +46,11 @@ pub(in crate::agent) struct Fence {
     /// The deadline on both clocks, while open.
     first: AtomicU64,
     second: AtomicU64,
-    /// A descriptor, [`FREE`], [`TAKEN`], or, while it is being cut, the descriptor as `-3 - fd`.
+    /// A descriptor, [`FREE`], [`TAKEN`], [`CUT`], or, while somebody works on it, the descriptor as `-3 - fd`.
     sockets: [AtomicI32; SOCKETS],
     cuts: AtomicU64,
+    /// When bytes were last thrown away that nobody had acknowledged, nanoseconds of the first clock; 0: never.
+    lost: AtomicU64,
 }
 
 impl Fence {
@@ -55,6 +61,7 @@ impl Fence {
             second: AtomicU64::new(0),
             sockets: [const { AtomicI32::new(FREE) }; SOCKETS],
             cuts: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         }
     }
 
@@ -68,8 +75,16 @@ impl Fence {
                 self.passage.store(OPEN, Ordering::SeqCst);
             }
             Passage::Standby => {
-                if self.passage.swap(STANDBY, Ordering::SeqCst) == OPEN {
+                if matches!(self.passage.swap(STANDBY, Ordering::SeqCst), OPEN | ENDING) {
                     self.cut();
+                }
+            }
+            Passage::Ending => {
+                self.passage.store(ENDING, Ordering::SeqCst);
+                if self.is_past() {
+                    self.cut();
+                } else {
+                    self.visit(|fd| !has_unacknowledged(fd) && disconnect(fd));
                 }
             }
             Passage::Closed => {
@@ -96,9 +111,20 @@ impl Fence {
 
     /// Cuts everything if the deadline has passed: for guards and the alarm.
     pub(in crate::agent) fn cut_if_past(&self) {
-        if self.passage.load(Ordering::SeqCst) == OPEN && self.is_past() {
+        if matches!(self.passage.load(Ordering::SeqCst), OPEN | ENDING) && self.is_past() {
             self.cut();
         }
+    }
+
+    /// For how long already nobody has been able to send what was thrown away unacknowledged; `None`: nothing ever was.
+    pub(in crate::agent) fn lost_since(&self) -> Option<Duration> {
+        let at = self.lost.load(Ordering::SeqCst);
+        (at != 0).then(|| Duration::from_nanos(clock::now().first.saturating_sub(at)))
+    }
+
+    /// A socket was closed with bytes that nobody has acknowledged.
+    pub(super) fn note_lost(&self) {
+        self.lost.store(clock::now().first, Ordering::SeqCst);
     }
 
     /// How many connections were cut since the start.
@@ -123,22 +149,37 @@ impl Fence {
         Some(Admission { slot })
     }
 
-    fn cut(&self) {
-        for slot in &self.sockets {
-            let fd = slot.load(Ordering::SeqCst);
-            if fd >= 0 && slot.compare_exchange(fd, -3 - fd, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                disconnect(fd);
-                self.cuts.fetch_add(1, Ordering::Relaxed);
-                slot.store(fd, Ordering::SeqCst);
+    /// Cuts everything.
+    pub(in crate::agent) fn cut(&self) {
+        self.visit(|fd| {
+            if has_unacknowledged(fd) {
+                self.note_lost();
             }
-        }
+            disconnect(fd)
+        });
         // Another cut may be under way; whoever asked for this one relies on its end.
         for slot in &self.sockets {
-            while slot.load(Ordering::SeqCst) <= -3 {
+            while is_worked_on(slot.load(Ordering::SeqCst)) {
                 std::hint::spin_loop();
             }
         }
     }
+
+    /// Does something to every socket that is not cut and that nobody else works on; answers whether it is cut then.
+    fn visit(&self, work: impl Fn(RawFd) -> bool) {
+        for slot in &self.sockets {
+            let fd = slot.load(Ordering::SeqCst);
+            if fd >= 0 && slot.compare_exchange(fd, -3 - fd, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                let is_cut = work(fd);
+                self.cuts.fetch_add(u64::from(is_cut), Ordering::Relaxed);
+                slot.store(if is_cut { CUT } else { fd }, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+fn is_worked_on(slot: i32) -> bool {
+    slot <= -3 && slot != CUT
 }
 
 /// A socket's place under the fence. Must be given up before the socket is closed.
@@ -146,12 +187,19 @@ pub(in crate::agent) struct Admission<'a> {
     slot: &'a AtomicI32,
 }
 
+impl Admission<'_> {
+    /// Whether the socket was cut: it will never send again.
+    pub(super) fn is_cut(&self) -> bool {
+        self.slot.load(Ordering::SeqCst) == CUT
+    }
+}
+
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         loop {
             let fd = self.slot.load(Ordering::SeqCst);
             // While it is being cut the number must stay ours.
-            if fd >= 0 && self.slot.compare_exchange(fd, FREE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            if !is_worked_on(fd) && self.slot.compare_exchange(fd, FREE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                 return;
             }
             std::hint::spin_loop();
@@ -159,22 +207,38 @@ impl Drop for Admission<'_> {
     }
 }
 
-fn disconnect(fd: RawFd) {
+/// How many bytes the kernel holds that the other side has not acknowledged; an end counts as one. `None`: it does not
+/// say.
+pub(super) fn unacknowledged(fd: RawFd) -> Option<i32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the number is valid to write to; TIOCOUTQ of a socket is its SIOCOUTQ.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then_some(bytes)
+}
+
+/// Whether the kernel holds bytes, or an end, that the other side has not acknowledged.
+pub(super) fn has_unacknowledged(fd: RawFd) -> bool {
+    unacknowledged(fd) != Some(0)
+}
+
+/// Cuts one socket; true.
+fn disconnect(fd: RawFd) -> bool {
     let nobody = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
     // SAFETY: the address is valid and the descriptor is its owner's until the slot is given up.
     let result = unsafe { libc::connect(fd, &raw const nobody, size_of::<libc::sockaddr>() as libc::socklen_t) };
     if result != 0 {
         // The kernel refuses that for a socket that is waited for in a blocking call, which ours never are. Then it is
         // closed in place: with its linger time of zero that throws the queue away as well.
-        // SAFETY: as above; `dup2` replaces the descriptor in one step.
+        // SAFETY: as above; `dup3` replaces the descriptor in one step.
         unsafe {
-            let null = libc::open(c"/proc/self/cmdline".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-            if null >= 0 {
-                libc::dup3(null, fd, libc::O_CLOEXEC);
-                libc::close(null);
+            let other = libc::open(c"/proc/self/cmdline".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            if other >= 0 {
+                libc::dup3(other, fd, libc::O_CLOEXEC);
+                libc::close(other);
             }
         }
     }
+    true
 }
 
 #[cfg(test)]
@@ -182,7 +246,6 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
-    use std::time::Duration;
 
     use super::*;
 
@@ -230,6 +293,26 @@ mod tests {
         let end = far.read_to_end(&mut rest).unwrap_err();
         assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
         assert_eq!(fence.cuts(), 1);
+    }
+
+    #[test]
+    fn an_end_cuts_what_is_quiet_and_leaves_what_is_on_its_way_until_the_deadline() {
+        let fence = Fence::new();
+        let deadline = clock::now().plus(Duration::from_secs(2));
+        fence.set(Passage::Open(Some(deadline)));
+        let ((quiet, _a), (mut busy, _b)) = (pair(), pair());
+        let (first, second) = (fence.admit(quiet.as_raw_fd()).unwrap(), fence.admit(busy.as_raw_fd()).unwrap());
+        busy.set_nonblocking(true).unwrap();
+        while busy.write(&[0; 65536]).is_ok() {}
+        fence.set(Passage::Ending);
+        assert!(!fence.may_send(Kind::Trading) && !fence.may_send(Kind::Standby));
+        assert!(first.is_cut() && !second.is_cut());
+        assert_eq!(fence.lost_since(), None);
+        while !clock::now().has_possibly_reached(deadline) {
+            std::thread::yield_now();
+        }
+        fence.cut_if_past();
+        assert!(second.is_cut() && fence.lost_since().is_some());
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Listens and serves on a thread of its own, closed until it is told otherwise.
+    /// Listens and serves on a thread of its own, as far as the fence is open by then.
     ///
     /// # Errors
     /// Where the port is taken, the configuration cannot be read, or the system does not give what is needed.
@@ -98,10 +98,17 @@ impl Gate {
     pub(super) fn set(&self, passage: Passage) {
         // Opened before the alarm is set, closed before it is put off: it never rings too late.
         self.fence.set(passage);
-        self.alarm.set(match passage {
-            Passage::Open(deadline) => deadline,
-            Passage::Standby | Passage::Closed => None,
-        });
+        match passage {
+            Passage::Open(deadline) => self.alarm.set(deadline),
+            // What is on its way has until the deadline.
+            Passage::Ending => {}
+            Passage::Standby | Passage::Closed => self.alarm.set(None),
+        }
+    }
+
+    /// What the connections are under.
+    pub(super) fn fence(&self) -> &'static Fence {
+        self.fence
     }
 
     /// What it has counted, as Prometheus reads it.

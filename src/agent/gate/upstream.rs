@@ -2,6 +2,7 @@
 //! allowed.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -11,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::super::clock;
-use super::fence::{Admission, Fence, Kind};
+use super::fence::{Admission, Fence, Kind, has_unacknowledged, unacknowledged};
 use super::metrics::Metrics;
 use super::relay;
 use crate::core::time::Mono;
@@ -26,19 +28,26 @@ const DELIVERY_TIME: Duration = Duration::from_secs(30);
 /// How soon, and later how often, to look whether a connection that has ended was delivered.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(64);
+/// For bytes of a connection that is over, to be acknowledged; and between two looks.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Ends connections whose other side is gone: after this long without a word, then this often, so many times.
 const KEEP_ALIVE: (i32, i32, i32) = (60, 15, 4);
 
 /// A connection to outside. Every write asks the fence first.
 pub(super) struct Upstream {
-    /// Given up before the socket is closed: fields are dropped in their order.
-    _admission: Admission<'static>,
-    stream: TcpStream,
+    held: ManuallyDrop<Held>,
     fence: &'static Fence,
     kind: Kind,
     /// The deadline that the kernel's own limit was last set by.
     limited_by: Option<Mono>,
     metrics: Arc<Metrics>,
+}
+
+/// A socket under the fence. Its place is given up before it is closed: fields are dropped in their order.
+struct Held {
+    admission: Admission<'static>,
+    stream: TcpStream,
 }
 
 /// Why there is no connection.
@@ -84,7 +93,7 @@ impl Upstream {
             Err(error) => return Err(error.into()),
         };
         let Some(admission) = connecting.admission.take() else { return Err(NoConnection::Closed) };
-        Ok(Upstream { _admission: admission, stream, fence, kind, limited_by, metrics })
+        Ok(Upstream { held: ManuallyDrop::new(Held { admission, stream }), fence, kind, limited_by, metrics })
     }
 
     /// Whether bytes may be sent now. Follows the deadline with the kernel's own limit, for when this process is stopped.
@@ -94,7 +103,7 @@ impl Upstream {
         }
         let deadline = self.fence.deadline();
         if deadline != self.limited_by {
-            limit_delivery(self.stream.as_raw_fd(), time_left(deadline))?;
+            limit_delivery(self.held.stream.as_raw_fd(), time_left(deadline))?;
             self.limited_by = deadline;
         }
         Ok(())
@@ -104,26 +113,27 @@ impl Upstream {
     pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let begun = Instant::now();
         self.may_send()?;
-        let sent = self.stream.try_write(bytes)?;
+        let sent = self.held.stream.try_write(bytes)?;
         self.metrics.sent(sent, begun.elapsed());
         Ok(sent)
     }
 
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.stream.try_read(buffer)?;
+        let read = self.held.stream.try_read(buffer)?;
         self.metrics.received(read);
         Ok(read)
     }
 
     pub(super) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_read_ready(context)
+        self.held.stream.poll_read_ready(context)
     }
 
     pub(super) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(context)
+        self.held.stream.poll_write_ready(context)
     }
 
-    /// Waits until the other side has everything, its end included: closing throws away what it does not have yet.
+    /// Waits until the other side has everything, its end included: closing throws away what it does not have yet. Both
+    /// sides have ended in good order here, so a slow reader has as long as it goes on reading.
     ///
     /// # Errors
     /// Where the gate closed, or nothing more was taken for as long as the kernel would try.
@@ -131,12 +141,12 @@ impl Upstream {
         let (mut pause, mut known, mut since) = (FIRST_LOOK, None, Instant::now());
         loop {
             self.may_send()?;
-            let left = unacknowledged(self.stream.as_raw_fd())?;
-            if left == 0 {
+            let left = unacknowledged(self.held.stream.as_raw_fd());
+            if left == Some(0) {
                 return Ok(());
             }
-            if known.replace(left) != Some(left) {
-                since = Instant::now();
+            if known != left {
+                (known, since) = (left, Instant::now());
             }
             if since.elapsed() > DELIVERY_TIME {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -148,7 +158,31 @@ impl Upstream {
 
     /// Says that nothing more comes; what comes from the other side still does.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        relay::finish(&self.stream)
+        relay::finish(&self.held.stream)
+    }
+}
+
+impl Drop for Upstream {
+    /// Closing throws away what nobody has acknowledged. It may be an order that its bot believes sent, so it gets a
+    /// moment first; the fence can cut it all the while.
+    fn drop(&mut self) {
+        // SAFETY: taken once, here.
+        let held = unsafe { ManuallyDrop::take(&mut self.held) };
+        if has_unacknowledged(held.stream.as_raw_fd()) && !held.admission.is_cut() {
+            spawn_local(settle(held, self.fence));
+        }
+    }
+}
+
+async fn settle(held: Held, fence: &'static Fence) {
+    let fd = held.stream.as_raw_fd();
+    let end = Instant::now() + PATIENCE;
+    while !held.admission.is_cut() && has_unacknowledged(fd) {
+        if Instant::now() > end {
+            fence.note_lost();
+            return;
+        }
+        sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -159,7 +193,7 @@ impl AsyncRead for Upstream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let result = Pin::new(&mut self.held.stream).poll_read(context, buffer);
         self.metrics.received(buffer.filled().len() - before);
         result
     }
@@ -171,7 +205,7 @@ impl AsyncWrite for Upstream {
         if let Err(error) = self.may_send() {
             return Poll::Ready(Err(error));
         }
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let result = Pin::new(&mut self.held.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(sent)) = result {
             self.metrics.sent(sent, begun.elapsed());
         }
@@ -179,11 +213,11 @@ impl AsyncWrite for Upstream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.held.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.held.stream).poll_shutdown(context)
     }
 }
 
@@ -217,14 +251,6 @@ fn prepare(socket: &TcpSocket, left: Duration) -> io::Result<()> {
 fn limit_delivery(fd: RawFd, left: Duration) -> io::Result<()> {
     let milliseconds = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
     set(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &milliseconds)
-}
-
-/// How much of what was written the other side has not acknowledged; an end that was written counts as one.
-fn unacknowledged(fd: RawFd) -> io::Result<i32> {
-    let mut left = 0;
-    // SAFETY: the call writes one `int`.
-    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut left) };
-    if result == 0 { Ok(left) } else { Err(io::Error::last_os_error()) }
 }
 
 fn time_left(deadline: Option<Mono>) -> Duration {

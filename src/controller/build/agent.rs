@@ -181,7 +181,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         standby_mode,
         container_name: _,
         suspend: _,
-        template: _,
+        template,
         volume_claim_templates: _,
         hooks: Hooks { promote, demote, dead_mans_switch },
         leadership: _,
@@ -201,6 +201,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         demote: demote.as_ref().and_then(|hook| call(hook, "demote")),
         dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
         gate: order_gate.as_ref().map(gate),
+        host_network: template.spec.as_ref().is_some_and(|pod| pod.host_network == Some(true)),
         api_port: API_PORT,
         probe_port: PROBE_PORT,
     }

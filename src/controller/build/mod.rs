@@ -6,6 +6,7 @@ mod claims;
 mod common;
 mod job;
 mod pod;
+mod policy;
 mod services;
 
 #[cfg(test)]
@@ -15,11 +16,14 @@ pub use access::agent_access_name;
 pub use claims::claims;
 pub use job::{job_name, reconciliation_job};
 pub use pod::{pod, pod_name};
+pub use policy::{policy_name, policy_wanted};
 pub use services::{active_service_name, members_service_name};
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
@@ -38,18 +42,23 @@ pub struct Children {
     pub role_binding: RoleBinding,
     /// How many pods may be evicted at a time.
     pub budget: PodDisruptionBudget,
+    /// What pods that are not active may reach, where that is restricted.
+    pub policy: Option<NetworkPolicy>,
 }
 
 /// What belongs to a bot apart from its pods.
 ///
 /// `accounts`: the service accounts of the pods that exist. They keep their rights while pods are replaced by ones of
 /// another account, or the active would lose its Lease in the middle of a rolling update.
-pub fn children(bot: &TradingBot, accounts: &BTreeSet<String>) -> Children {
+///
+/// `api_server`: every address that leads to the API server; empty while it is not known.
+pub fn children(bot: &TradingBot, accounts: &BTreeSet<String>, api_server: &BTreeSet<SocketAddr>) -> Children {
     Children {
         services: services::services(bot),
         service_account: access::service_account(bot),
         role: access::role(bot),
         role_binding: access::role_binding(bot, accounts),
         budget: services::budget(bot),
+        policy: policy::policy(bot, api_server),
     }
 }

@@ -7,6 +7,7 @@
 mod grant;
 mod process;
 mod step;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod types;

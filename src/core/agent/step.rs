@@ -49,12 +49,16 @@ pub fn leadership(state: &State) -> Leadership {
 /// How far the gate is open. A bot that is being stopped may still cancel its orders; when everything is killed nothing
 /// passes any more.
 pub fn passage(state: &State) -> Passage {
-    if matches!(state.process, Process::Sweeping(_) | Process::Draining | Process::Drained) {
-        return Passage::Closed;
+    let lost = state.hold.as_ref().is_some_and(|hold| hold.stage == Stage::Lost);
+    match state.process {
+        // Another holds the Lease and may trade already.
+        _ if lost => return Passage::Closed,
+        Process::Sweeping(_) | Process::Draining => return Passage::Ending,
+        Process::Drained => return Passage::Closed,
+        _ => {}
     }
     let Some(hold) = &state.hold else { return Passage::Standby };
     match hold.stage {
-        Stage::Lost => Passage::Closed,
         Stage::Promoting | Stage::Active | Stage::Stopping(_) if hold.traded => match deadline(state) {
             Some(at) => Passage::Open(Some(at)),
             None if hold.stops_on_loss() => Passage::Closed,
@@ -68,6 +72,9 @@ pub fn passage(state: &State) -> Passage {
 pub fn wake_at(state: &State) -> Option<Mono> {
     let mut times = Vec::new();
     if let Process::Waiting(at) | Process::Terminating(at) = state.process {
+        times.push(at);
+    }
+    if let Switch::Due(at) = state.switch {
         times.push(at);
     }
     if let Some(hold) = &state.hold {
@@ -184,6 +191,9 @@ impl Machine<'_> {
             Input::Drained if self.s.process == Process::Draining => self.s.process = Process::Drained,
             Input::Promoted(result) => self.promoted(result),
             Input::Demoted if self.s.process == Process::Demoting => self.terminate(),
+            Input::Switched => self.switched(),
+            // The next renewal tells it: it changes nothing that this agent does.
+            Input::Path(path) => self.s.path = Some(path),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Demoted | Input::Tick => {}
         }
@@ -193,6 +203,7 @@ impl Machine<'_> {
         self.heed_permit();
         self.run_process();
         self.write();
+        self.switch();
         self.end();
     }
 
@@ -264,7 +275,8 @@ impl Machine<'_> {
             WriteKind::Release(_) => AgentState::Released,
             WriteKind::ReleaseFor(_) => AgentState::Restarted,
         };
-        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind }));
+        let path = self.s.path.as_ref().unwrap_or(&self.setup.path).clone();
+        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind, path }));
     }
 
     fn guard(&mut self) {

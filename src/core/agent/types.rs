@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::gate::Passage;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason, Revoke, Terms};
+use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
 
 /// What does not change while an agent runs.
@@ -27,6 +27,10 @@ pub struct Setup {
     pub demote_hook: bool,
     /// From SIGTERM to SIGKILL when the process is stopped gracefully.
     pub stop: Duration,
+    /// There is a dead-man's switch, and this long from the beginning of one call to the next.
+    pub switch_every: Option<Duration>,
+    /// How orders are fenced, as far as is known at the start.
+    pub path: OrderPath,
 }
 
 /// All that an agent remembers.
@@ -51,6 +55,10 @@ pub struct State {
     pub leaving: bool,
     /// The deadline that the guards were last given.
     pub guarded: Option<Mono>,
+    /// How the dead-man's switch stands.
+    pub switch: Switch,
+    /// How orders are fenced, where that is no longer as at the start.
+    pub path: Option<OrderPath>,
 }
 
 /// A grant to this pod.
@@ -131,6 +139,18 @@ pub enum Process {
     Drained,
 }
 
+/// How the dead-man's switch stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Switch {
+    /// It is not called.
+    #[default]
+    Off,
+    /// No call is under way; the next begins at this time.
+    Due(Mono),
+    /// A call is under way; the next does not begin before this time, nor before the end of this one.
+    Calling(Mono),
+}
+
 /// What follows a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
@@ -166,6 +186,10 @@ pub enum Input {
     Promoted(Result<(), String>),
     /// The demote hook ended; a failure does not hold the stop up.
     Demoted,
+    /// The call of the dead-man's switch ended; a failure changes nothing.
+    Switched,
+    /// How orders are fenced was looked at again.
+    Path(OrderPath),
     /// SIGTERM.
     Terminate,
     /// Time has passed.
@@ -211,6 +235,10 @@ pub enum Effect {
     Sweep,
     /// Answer `Drained` when every socket that has unsent bytes now was seen without.
     Drain,
+    /// Call the dead-man's switch; answer `Switched` at its end.
+    CallSwitch,
+    /// Kill the call of the dead-man's switch that is under way, now; it is not answered any more.
+    AbandonSwitch,
     /// Give the guards their deadline; `None`: nothing to guard.
     Guard(Option<Mono>),
     /// Open or close the gate this far. Whatever no longer passes is cut before the next effect.
@@ -228,6 +256,8 @@ pub struct Write {
     pub epoch: Epoch,
     /// What it writes.
     pub kind: WriteKind,
+    /// How orders are fenced: what claims and renewals report.
+    pub path: OrderPath,
 }
 
 /// What a write says.

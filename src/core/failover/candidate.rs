@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::account::AccountAnswer;
 use super::decide::{JOB_GRACE, Round};
 use super::types::*;
 use crate::core::ids::PodRef;
@@ -58,7 +59,15 @@ impl Round<'_> {
             let message = format!("{} waits until a reconciliation that was begun earlier has ended.", holder.name);
             return self.say(Phase::Preparing, message);
         }
-        self.permit(lease, holder);
+        match self.account_allows() {
+            AccountAnswer::Yes => self.permit(lease, holder),
+            AccountAnswer::Wait(other) => {
+                self.wake(Duration::from_secs(1));
+                let text = format!("{} waits until {} has given the account back.", holder.name, other.place());
+                self.say(Phase::Preparing, text);
+            }
+            AccountAnswer::No => self.abandon_epoch(),
+        }
     }
 
     /// The ledger is written before the permit (design, rule 1).

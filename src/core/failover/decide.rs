@@ -27,15 +27,22 @@ pub fn decide(spec: &Spec, record: &Record, memory: &Memory, seen: &Observation,
         begun: None,
         active: None,
         candidate: None,
+        account_write: None,
+        account_evidence: None,
+        account_lost: None,
     };
     round.record.blocked = None;
     round.note_sighting();
     round.note_jobs();
     round.note_signs_of_life();
+    round.note_account();
     round.clear_ledger();
     round.follow_operations();
     match round.record.trading.clone() {
-        Some(ledger) => round.with_incumbent(&ledger),
+        Some(ledger) => {
+            round.keep_account(&ledger);
+            round.with_incumbent(&ledger);
+        }
         None => round.without_incumbent(),
     }
     round.label_roles();
@@ -66,6 +73,12 @@ pub(super) struct Round<'a> {
     pub active: Option<String>,
     /// The pod uid to be labelled candidate.
     pub candidate: Option<String>,
+    /// The one write to the account's Lease: before everything else for a grant, else after the status.
+    pub account_write: Option<Action>,
+    /// Why the bot that held the account before is known not to trade.
+    pub account_evidence: Option<(Evidence, Option<String>)>,
+    /// Why the active must stop for the account's sake, the first half of a sentence.
+    pub account_lost: Option<String>,
 }
 
 impl Round<'_> {
@@ -274,21 +287,24 @@ impl Round<'_> {
                     | Action::CreateLease { purpose: LeaseWrite::Grant | LeaseWrite::Permit, .. }
             )
         );
-        if urgent || self.create_job.is_some() || self.lease_write.is_some() {
+        if urgent || self.create_job.is_some() || self.lease_write.is_some() || self.account_write.is_some() {
             self.wake(Duration::from_millis(50));
         }
+        let is_take = |action: &Action| matches!(action, Action::WriteAccount { purpose: AccountWrite::Take, .. });
         let mut actions = Vec::new();
+        actions.extend(self.account_write.take_if(|action| is_take(action)));
         if self.record != *before {
             actions.push(Action::WriteStatus);
         }
         actions.extend(self.lease_write);
+        actions.extend(self.account_write);
         actions.extend(self.create_job);
         if urgent {
             self.last.retain(|action| matches!(action, Action::UpdateOperation { .. }));
         }
         // What can be refused for long, by a quota or a namespace that is being deleted, comes last.
         self.last.sort_by_key(|action| match action {
-            Action::SetRole { .. } => 0,
+            Action::SetRole { .. } | Action::RemoveLeaseOf { .. } => 0,
             Action::DeletePod(_) => 1,
             Action::Finalize => 2,
             Action::CreatePod { .. } => 4,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::decide::Round;
 use super::types::*;
 use crate::core::ids::{Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, Permit, Revoke};
+use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, Revoke};
 use crate::core::silence::required_silence;
 
 /// The longest pause between two grants of a move in which everyone has failed.
@@ -74,6 +74,10 @@ impl Round<'_> {
         self.record.current = None;
         if self.spec.deleting {
             self.wake(Duration::from_secs(2));
+            if self.release_account() {
+                return self
+                    .say(Phase::Switching, "Nobody trades; the account is given back before the resource goes.");
+            }
             if !self.record.jobs.is_empty() {
                 // The next bot of this name must not meet a reconciliation of this one.
                 let text = "Nobody trades; the resource is being deleted when its last reconciliation has ended.";
@@ -85,6 +89,7 @@ impl Round<'_> {
         if let Some(epoch) = lease.filter(|l| l.holder.is_some()).map(|l| l.epoch.unwrap_or_default()) {
             self.put_lease(|l| (l.holder, l.permit) = (None, Some(Permit::Revoke)), LeaseWrite::Fence { epoch });
         }
+        self.release_account();
         self.say(Phase::Suspended, "Nobody trades, because spec.suspend is set. Set it to false to trade again.");
     }
 
@@ -104,6 +109,11 @@ impl Round<'_> {
         if let Some(current) = &mut self.record.current {
             current.remember_failure(&holder.uid);
         }
+        self.abandon_epoch();
+    }
+
+    /// Gives the epoch up in which nobody was permitted to trade, whoever the candidate is.
+    pub fn abandon_epoch(&mut self) {
         // No permit can follow in this epoch, so it is over, also while the next grant has to wait.
         self.record.fenced = self.record.epoch;
         self.candidate = None;
@@ -118,12 +128,15 @@ impl Round<'_> {
             self.begin_move(Trigger::Resume, Reason::Resumed, "Nobody trades and somebody should.");
         }
         let Some(current) = self.record.current.clone() else { return };
-        if self.must_wait(&current) {
+        if self.waits_for_account() || self.must_wait(&current) {
             return;
         }
         match self.choose(&current) {
             Some(pod) => self.grant(pod),
-            None => self.say_why_nobody(&current),
+            None => {
+                self.say_why_nobody(&current);
+                self.give_up_account();
+            }
         }
     }
 
@@ -206,7 +219,8 @@ impl Round<'_> {
     /// After a restore every bot counts as possibly trading and gets the full wait (design, rule 2).
     pub fn waits_after_restore(&mut self) -> bool {
         let agreed = self.record.trading.as_ref().map(|l| l.lease_duration).unwrap_or_default();
-        let needed = required_silence(self.spec.terms.lease_duration.max(agreed));
+        let before = self.record.account.as_ref().map(|view| view.lease_duration).unwrap_or_default();
+        let needed = required_silence(self.spec.terms.lease_duration.max(agreed).max(before));
         let since = self.seen.restored_at.map(|at| self.now.surely_elapsed_since(at));
         let Some(left) = since.and_then(|since| needed.checked_sub(since)).filter(|left| !left.is_zero()) else {
             return false;
@@ -318,7 +332,7 @@ impl Round<'_> {
         let over = self.record.epoch;
         let epoch = Epoch::next(self.record.epoch, in_lease.and_then(|l| l.epoch));
         let in_lease_token = in_lease.and_then(|l| l.token).filter(|t| t.is_plausible());
-        let previous = self.record.token.max(in_lease_token.unwrap_or_default());
+        let previous = self.record.token.max(in_lease_token.unwrap_or_default()).max(self.account_token());
         let token = FencingToken::next(previous, self.seen.wall);
         let terms = self.spec.terms;
         self.put_lease(
@@ -332,12 +346,14 @@ impl Round<'_> {
                 lease.boot = None;
                 lease.renew = String::new();
                 lease.state = AgentState::Unknown;
+                lease.path = OrderPath::Unknown;
                 lease.reason = String::new();
                 lease.successor = None;
                 lease.terms = Some(terms);
             },
             LeaseWrite::Grant,
         );
+        self.take_account(token, terms);
         self.record.fenced = self.record.fenced.max(over);
         (self.record.epoch, self.record.token) = (epoch, token);
         self.memory.last_grant = Some(self.now);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::account::AccountAnswer;
 use super::decide::Round;
 use super::evidence::{agrees, doubt_after};
 use super::types::*;
@@ -81,7 +82,16 @@ impl Round<'_> {
             return;
         }
         let fit = self.pod(&ledger.pod.uid).is_some_and(|p| !p.terminating && !p.finished);
-        let wanted = fit && !self.spec.suspend && !self.spec.deleting;
+        let allowed = match self.account_allows() {
+            AccountAnswer::Yes => true,
+            AccountAnswer::No => false,
+            AccountAnswer::Wait(other) => {
+                self.wake(Duration::from_secs(1));
+                let text = format!("{} waits until {} has given the account back.", ledger.pod.name, other.place());
+                return self.say(Phase::Activating, text);
+            }
+        };
+        let wanted = fit && allowed && !self.spec.suspend && !self.spec.deleting;
         let permit = if wanted { Permit::Trade } else { Permit::Revoke };
         self.put_lease(|l| l.permit = Some(permit), LeaseWrite::Permit);
         let phase = if wanted { Phase::Activating } else { Phase::Switching };
@@ -136,6 +146,10 @@ impl Round<'_> {
         }
         if self.spec.suspend {
             return stop(None, Revoke::Graceful, format!("spec.suspend is set; {name} is stopping."));
+        }
+        if let Some(why) = self.account_lost.take() {
+            let planned = Some((Trigger::Automatic, Reason::AccountLost));
+            return stop(planned, Revoke::Graceful, format!("{why}, so {name} is stopping."));
         }
         if self.record.operation.as_ref().is_some_and(|o| o.since == ledger.epoch) {
             let forced = self.record.current.as_ref().is_some_and(|m| m.trigger == Trigger::Failover);

@@ -6,6 +6,7 @@
 //! to look again. Every write is a compare-and-swap; the first one that does not plainly succeed ends the round, and
 //! the next round starts from a fresh observation.
 
+mod account;
 mod candidate;
 mod decide;
 mod elect;
@@ -16,6 +17,8 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod types;
+mod vanished;
 
+pub use account::needs_claims;
 pub use decide::decide;
 pub use types::*;

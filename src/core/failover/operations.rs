@@ -119,10 +119,21 @@ impl Round<'_> {
     }
 
     fn judge_confirmation(&mut self, epoch: crate::core::ids::Epoch, by: &str) -> Verdict {
+        let on_account = self.expects_word_on_account(epoch).filter(|_| self.record.trading.is_none());
         match &self.record.trading {
+            None if self.account_is_beyond(epoch) => {
+                Verdict::Done(format!("Epoch {epoch} of the account is known to be over."))
+            }
             _ if by.trim().is_empty() => {
                 Verdict::Refuse("NameMissing", "Say who confirms it: set spec.confirm.by to a person's name.".into())
             }
+            None if on_account == Some(true) => Verdict::Wait,
+            None if on_account == Some(false) => Verdict::Refuse(
+                "StillRenewing",
+                "The Lease of the bot that holds the account changed a moment ago, or this operator has just started \
+                 and cannot tell. Ask again when nothing was heard of it for its lease duration."
+                    .into(),
+            ),
             Some(ledger) if ledger.epoch == epoch && self.is_heard_of(ledger) => Verdict::Refuse(
                 "StillRenewing",
                 format!(

@@ -19,6 +19,8 @@ fault_kind_cut_api() { local api; api=$(kind_address "$(kind_control)"); kind_dr
 fault_kind_heal_api() { local api; api=$(kind_address "$(kind_control)"); kind_drop remove "$1" "-s $api" "-d $api"; }
 fault_kind_cut_link() { kind_drop insert "$1" "-i eth0" "-o eth0"; }
 fault_kind_heal_link() { kind_drop remove "$1" "-i eth0" "-o eth0"; }
+fault_kind_close_port() { kind_drop insert "$1" "-p tcp --dport $2" "-p tcp --dport $2"; }
+fault_kind_open_port() { kind_drop remove "$1" "-p tcp --dport $2" "-p tcp --dport $2"; }
 fault_kind_power_off() { docker kill "$1" >/dev/null 2>&1 || [[ $(docker inspect -f '{{.State.Running}}' "$1") == false ]]; }
 fault_kind_power_on() { docker start "$1" >/dev/null; }
 

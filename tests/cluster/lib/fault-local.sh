@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 FAULT_TABLE=tradingbot_fault
+PORT_TABLE=tradingbot_port_
 
 # At the outer edges of the node's netfilter, where packets are as on the wire: after the Services' address translation on
 # the way out, before it on the way in. So connections through 10.96.0.1 are cut as well, established ones too.
@@ -21,6 +22,31 @@ fault_local_heal_api() { # node
 table inet $FAULT_TABLE {}
 delete table inet $FAULT_TABLE
 NFT
+}
+
+# Where a plugin's policies would act: on the way to a pod, from other nodes and from this one. A table for each port.
+fault_local_close_port() { # node, port
+  in_netns "$1" nft -f - <<NFT
+table inet $PORT_TABLE$2 {}
+delete table inet $PORT_TABLE$2
+table inet $PORT_TABLE$2 {
+  chain in { type filter hook prerouting priority -300; tcp dport $2 drop; }
+}
+NFT
+}
+
+fault_local_open_port() { # node, port
+  in_netns "$1" nft -f - <<NFT
+table inet $PORT_TABLE$2 {}
+delete table inet $PORT_TABLE$2
+NFT
+}
+
+open_all_ports() { # node
+  local table
+  for table in $(in_netns "$1" nft list tables inet | awk -v prefix="$PORT_TABLE" 'index($3, prefix) == 1 {print $3}'); do
+    in_netns "$1" nft delete table inet "$table"
+  done
 }
 
 # The other end of the node's cable goes down: the node loses its carrier and keeps its addresses and routes.
@@ -86,6 +112,7 @@ fault_local_heal() {
   fault_local_start_apiserver
   for node in $NODES; do
     fault_local_heal_api "$node"
+    open_all_ports "$node"
     fault_local_power_on "$node"
   done
   while read -r folder; do

@@ -79,6 +79,20 @@ impl Bot {
         api.delete(&self.name, &DeleteParams::default()).await.expect("the bot is deleted");
     }
 
+    /// Removes the object at once, finalizer and all, whatever its agents do.
+    pub async fn remove_by_force(&self) {
+        let api: Api<TradingBot> = self.api();
+        self.delete().await;
+        let none = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        api.patch(&self.name, &PatchParams::default(), &none).await.expect("the finalizer is stripped");
+    }
+
+    /// The condition of this type: status, reason and message.
+    pub async fn condition(&self, kind: &str) -> Option<(String, String, String)> {
+        let found = self.status().await.conditions.into_iter().find(|c| c.type_ == kind);
+        found.map(|c| (c.status, c.reason, c.message))
+    }
+
     /// Waits until the object is gone.
     pub async fn until_gone(&self) {
         let api: Api<TradingBot> = self.api();

@@ -61,6 +61,16 @@ impl Faults {
         Fault::new(&["cut-api", node], &["heal-api", node])
     }
 
+    /// No TCP connection to this port passes a node, as with a network plugin that enforces policies.
+    pub fn close_port(&self, node: &str, port: u16) -> Fault {
+        Fault::new(&["close-port", node, &port.to_string()], &["open-port", node, &port.to_string()])
+    }
+
+    /// The cable of a node is pulled: its pods reach nothing outside of it, the exchange neither.
+    pub fn cut_link(&self, node: &str) -> Fault {
+        Fault::new(&["cut-link", node], &["heal-link", node])
+    }
+
     /// The power of a node fails.
     pub fn power_off(&self, node: &str) -> Fault {
         Fault::new(&["power-off", node], &["power-on", node])
@@ -91,7 +101,7 @@ impl Faults {
         let node = pod.spec.and_then(|s| s.node_name).expect("the pod has a node");
         let bare = id.rsplit('/').next().unwrap_or_default().to_owned();
         let local = cluster_env().get("CLUSTER_KIND").is_some_and(|kind| kind == "local");
-        let folder = local.then(|| container_cgroup(&bare)).flatten();
+        let folder = local.then(|| cgroup_of(&bare)).flatten();
         Aim { node, id, folder }
     }
 
@@ -165,8 +175,8 @@ fn send(signal: &str, pid: i32) {
     assert!(sent.success(), "the signal {signal} could not be sent to {pid}");
 }
 
-/// The folder of a container below the cluster's cgroup.
-fn container_cgroup(id: &str) -> Option<PathBuf> {
+/// The folder of a container or pod below the cluster's cgroup.
+pub(super) fn cgroup_of(id: &str) -> Option<PathBuf> {
     let name = cluster_env().get("CLUSTER_NAME")?;
     let version_2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let top = Path::new(if version_2 { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/pids" }).join(name);

@@ -67,6 +67,16 @@ impl BotManifest {
         self.with("/spec/template/spec/containers/0/args", json!(["--orders-per-second", "0.1"]))
     }
 
+    /// The account that no other bot trades on at the same time.
+    pub fn account(self, name: &str) -> Self {
+        self.with("/spec/account", json!({"name": name}))
+    }
+
+    /// Pods only on this node.
+    pub fn only_on(self, node: &str) -> Self {
+        self.with("/spec/template/spec/nodeSelector", json!({"kubernetes.io/hostname": node}))
+    }
+
     /// So many pods.
     pub fn replicas(self, n: u32) -> Self {
         self.with("/spec/replicas", json!(n))

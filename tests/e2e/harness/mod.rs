@@ -5,6 +5,7 @@ mod cluster;
 mod diagnosis;
 mod exchange;
 mod faults;
+mod kernel;
 mod manifest;
 mod operator;
 mod scenario;
@@ -14,10 +15,12 @@ mod world;
 
 pub use bot::{Bot, SOON};
 pub use exchange::{Round, seconds_between};
+pub use faults::Aim;
+pub use kernel::bytes_held;
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
-pub use scenario::{say, scenario};
-pub use shell::{kubeconfig, root};
+pub use scenario::{say, scenario, scenario_within};
+pub use shell::{cluster_env, kubeconfig, root};
 pub use turn::Turn;
 pub use world::World;
 
@@ -44,6 +47,6 @@ pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() ->
 }
 
 /// Seconds, for those who read it.
-pub fn seconds(n: u64) -> Duration {
+pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }

@@ -28,6 +28,8 @@ pub struct World {
     pub cluster: Cluster,
     exchange: OnceCell<Exchange>,
     bots: Mutex<Vec<(Bot, Vec<Rule>)>>,
+    /// More namespaces of this scenario.
+    others: Mutex<Vec<String>>,
     figures: Mutex<String>,
 }
 
@@ -35,13 +37,26 @@ impl World {
     /// Makes the namespace.
     pub async fn new(name: &'static str) -> World {
         let cluster = cluster().await;
-        let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-        let short: String = name.replace('_', "-").chars().take(40).collect();
-        let object = json!({"metadata": {"generateName": format!("{PREFIX}{short}-"), "labels": {LABEL: "scenario"}}});
-        let object = serde_json::from_value(object).expect("a namespace");
-        let made = namespaces.create(&PostParams::default(), &object).await.expect("the namespace is made");
-        let namespace = made.name_any();
-        World { name, namespace, cluster, exchange: OnceCell::new(), bots: Mutex::default(), figures: Mutex::default() }
+        let namespace = make_namespace(&cluster, name).await;
+        World {
+            name,
+            namespace,
+            cluster,
+            exchange: OnceCell::new(),
+            bots: Mutex::default(),
+            others: Mutex::default(),
+            figures: Mutex::default(),
+        }
+    }
+
+    /// Applies a bot that trades at this world's exchange in a namespace of its own, which goes with this world.
+    pub async fn apply_elsewhere(&self, manifest: BotManifest) -> Bot {
+        let namespace = make_namespace(&self.cluster, self.name).await;
+        self.others.lock().expect("no test panics while it holds this").push(namespace.clone());
+        let exchange = self.exchange().await;
+        let bot = Bot::new(&self.cluster, &namespace, exchange, &manifest);
+        bot.create(&manifest.env("EXCHANGE_URL", &bot.exchange.address).object).await.expect("the bot is accepted");
+        bot
     }
 
     /// The exchange; on any node unless it was placed before.
@@ -154,11 +169,23 @@ impl World {
             return;
         }
         // Bots first: a namespace takes its pods first, and its bots several seconds later.
-        let bots = self.cluster.ours("TradingBot", &self.namespace);
-        let _ = bots.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
-        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
-        let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
+        let others = self.others.lock().map(|others| others.clone()).unwrap_or_default();
+        for namespace in std::iter::once(&self.namespace).chain(&others) {
+            let bots = self.cluster.ours("TradingBot", namespace);
+            let _ = bots.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+            let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+            let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
+        }
     }
+}
+
+async fn make_namespace(cluster: &Cluster, name: &str) -> String {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let short: String = name.replace('_', "-").chars().take(40).collect();
+    let object = json!({"metadata": {"generateName": format!("{PREFIX}{short}-"), "labels": {LABEL: "scenario"}}});
+    let object = serde_json::from_value(object).expect("a namespace");
+    let made = namespaces.create(&PostParams::default(), &object).await.expect("the namespace is made");
+    made.name_any()
 }
 
 /// KEEP=1 keeps the cluster alone; KEEP=namespaces everything that scenarios made, for somebody to look at.

@@ -57,8 +57,8 @@ fn a_bot_that_is_stopped_may_cancel_its_orders_and_nothing_passes_once_it_is_kil
     let lease = world.lease.clone();
     assert!(matches!(passage_after(&mut world, Input::Seen(Some(lease))), Passage::Open(Some(_))));
     world.feed(Input::Demoted);
-    assert_eq!(passage_after(&mut world, Input::Exited(Exit::Code(0))), Passage::Closed);
-    assert_eq!(passage_after(&mut world, Input::Swept), Passage::Closed);
+    assert_eq!(passage_after(&mut world, Input::Exited(Exit::Code(0))), Passage::Ending);
+    assert_eq!(passage_after(&mut world, Input::Swept), Passage::Ending, "what is on its way may be acknowledged");
     assert_eq!(passage_after(&mut world, Input::Drained), Passage::Closed, "the release is not stored yet");
     world.answer();
     assert_eq!(passage(&world.state), Passage::Standby);
@@ -67,7 +67,7 @@ fn a_bot_that_is_stopped_may_cancel_its_orders_and_nothing_passes_once_it_is_kil
 #[test]
 fn a_bot_that_crashed_leaves_nothing_behind_and_trades_again_after_its_restart() {
     let mut world = World::new(false).with(|setup| setup.in_place_restarts = 1).active();
-    assert_eq!(passage_after(&mut world, Input::Exited(Exit::Code(1))), Passage::Closed);
+    assert_eq!(passage_after(&mut world, Input::Exited(Exit::Code(1))), Passage::Ending);
     assert!(matches!(passage_after(&mut world, Input::Swept), Passage::Open(Some(_))));
 }
 

@@ -5,13 +5,14 @@ mod leaving;
 mod renewing;
 mod restarting;
 mod stopping;
+mod switching;
 mod taking_up;
 
 use std::time::Duration;
 
 use super::*;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
-use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason, Revoke, Terms};
+use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
 
 const START: u64 = 1_000_000_000_000;
@@ -42,6 +43,7 @@ impl World {
     fn new(hot: bool) -> World {
         let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
         let setup = Setup {
+            path: OrderPath::Killed,
             pod,
             boot: boot("mine"),
             hot,
@@ -50,6 +52,7 @@ impl World {
             promote_hook: false,
             demote_hook: false,
             stop: Duration::from_secs(3),
+            switch_every: None,
         };
         World { setup, state: State::default(), lease: LeaseRecord::default(), now: Mono::both(START), effects: vec![] }
     }

@@ -128,3 +128,12 @@ fn a_deleted_lease_ends_the_epoch_by_its_deadlines() {
     world.pass(4_000);
     world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
 }
+
+#[test]
+fn how_orders_are_fenced_is_told_with_every_renewal_and_a_change_with_the_next() {
+    let mut world = World::new(false).active();
+    world.feed(Input::Path(OrderPath::SocketsDestroyed));
+    world.expect_nothing();
+    world.pass(2_000);
+    assert_eq!(world.answer().path, OrderPath::SocketsDestroyed);
+}

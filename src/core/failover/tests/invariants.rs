@@ -29,7 +29,11 @@ impl World {
         assert!(after.epoch >= before.epoch && after.token >= before.token && after.fenced >= before.fenced);
         assert_eq!(after != before, decision.actions.contains(&Action::WriteStatus), "the status is written on change");
         let position = |wanted: &dyn Fn(&Action) -> bool| decision.actions.iter().position(wanted);
-        assert!(position(&|a| *a == Action::WriteStatus).is_none_or(|at| at == 0), "the status comes first");
+        let takes = |a: &Action| matches!(a, Action::WriteAccount { purpose: AccountWrite::Take, .. });
+        let first = usize::from(decision.actions.first().is_some_and(takes));
+        assert!(position(&|a| *a == Action::WriteStatus).is_none_or(|at| at == first), "the status comes first");
+        assert!(position(&takes).is_none_or(|at| at == 0), "but for the account that a grant needs");
+        self.check_account(seen, decision);
         let lease_writes: Vec<_> = decision
             .actions
             .iter()

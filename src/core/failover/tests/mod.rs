@@ -1,5 +1,7 @@
 //! Scenarios: operator rounds against a small world of pods, kubelets and agents that do what they should.
 
+mod account;
+mod account_race;
 mod agent;
 mod candidates;
 mod crashes;
@@ -10,6 +12,7 @@ mod planned;
 mod policy;
 mod reconcile;
 mod rollout;
+mod shared_account;
 mod start;
 mod stopping;
 mod tampering;

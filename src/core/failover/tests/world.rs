@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::agent::SimPod;
+use super::shared_account::SharedAccount;
 use crate::core::failover::*;
 use crate::core::ids::Epoch;
 use crate::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
@@ -65,6 +66,8 @@ pub struct World {
     uids: u64,
     pub last_traded: Epoch,
     seen_world: Option<(Spec, Observation)>,
+    /// What it shares with the bots of its account.
+    pub shared: Option<SharedAccount>,
 }
 
 pub const START: u64 = 1_000_000;
@@ -90,6 +93,7 @@ pub fn spec() -> Spec {
         promotion_time: Duration::from_secs(20),
         reconciliation: None,
         revision: "r1".into(),
+        account: None,
     }
 }
 
@@ -137,6 +141,7 @@ impl World {
             uids: 0,
             last_traded: Epoch(0),
             seen_world: None,
+            shared: None,
         }
     }
 
@@ -183,8 +188,11 @@ impl World {
         })
     }
 
-    fn tick(&mut self) {
+    pub fn tick(&mut self) {
         self.millis += 100;
+        if let Some(shared) = self.shared.clone() {
+            shared.note_lease(self);
+        }
         self.agents_step();
         if self.api_up && self.operator_up {
             let now = self.now();
@@ -255,6 +263,7 @@ impl World {
             link: self.link,
             template_error: self.template_error.clone(),
             restored_at: self.restored_at,
+            account: self.shared.as_ref().and_then(|shared| shared.observed(self)),
             wall: Wall(self.millis),
         }
     }
@@ -323,7 +332,21 @@ impl World {
 
     fn apply(&mut self, action: &Action, record: &Record, answer_lost: bool) -> bool {
         match action {
-            Action::WriteStatus => self.record = record.clone(),
+            Action::WriteStatus => {
+                self.record = record.clone();
+                if let Some(shared) = &self.shared {
+                    shared.publish(self);
+                }
+            }
+            Action::WriteAccount { account, .. } => {
+                return self.shared.as_ref().is_some_and(|shared| shared.write(account));
+            }
+            Action::RemoveLeaseOf { bot, version } => {
+                if !self.shared.as_ref().is_some_and(|shared| shared.remove_lease_of(bot, version)) {
+                    return false;
+                }
+                self.memory.holder_removed = (!answer_lost).then(|| bot.clone());
+            }
             Action::CreateLease { lease, .. } => {
                 if self.lease.is_some() || self.creates_refused {
                     return false;

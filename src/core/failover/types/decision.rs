@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::memory::Memory;
 use super::observation::Role;
 use super::record::{Reason, Record};
+use crate::core::account::{AccountRecord, BotRef};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::lease::LeaseRecord;
 
@@ -42,6 +43,21 @@ pub enum Action {
         lease: LeaseRecord,
         /// Why it is written.
         purpose: LeaseWrite,
+    },
+    /// Creates the account's Lease where its record has no version, or replaces it at that version.
+    WriteAccount {
+        /// The whole record.
+        account: AccountRecord,
+        /// Why it is written.
+        purpose: AccountWrite,
+    },
+    /// Removes the Lease that a bot left behind which was removed by force, at this version alone. When it has plainly
+    /// succeeded, whoever carries it out sets [`Memory::holder_removed`].
+    RemoveLeaseOf {
+        /// The bot that is gone.
+        bot: BotRef,
+        /// The version whose silence was waited out.
+        version: String,
     },
     /// Creates the pod of a slot.
     CreatePod {
@@ -90,6 +106,17 @@ pub enum LeaseWrite {
         /// The epoch that is over with this write.
         epoch: Epoch,
     },
+}
+
+/// Why an account's Lease is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountWrite {
+    /// For a grant, with the token that the grant hands out: before the status and the grant itself.
+    Take,
+    /// It was changed by someone else while this bot trades: written again from the status, after the status.
+    Restore,
+    /// Nobody trades for this bot: after the status.
+    Release,
 }
 
 /// What the reconciliation program is told.

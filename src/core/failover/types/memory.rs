@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::core::account::BotRef;
 use crate::core::ids::{Epoch, FencingToken};
 use crate::core::silence::Sighting;
 use crate::core::time::Mono;
@@ -23,6 +24,10 @@ pub struct Memory {
     pub unfinished_jobs: BTreeMap<FencingToken, (Mono, Duration)>,
     /// Since when lost pods, by uid, have been reported ready on a living node.
     pub seen_alive: BTreeMap<String, Mono>,
+    /// The own Lease of the bot that is said to hold our account, as last seen, and since when.
+    pub holder_sighting: Option<(BotRef, Sighting)>,
+    /// A vanished holder of our account whose Lease was removed at the version whose silence was waited out.
+    pub holder_removed: Option<BotRef>,
 }
 
 /// A step with a deadline of its own, by epoch.
@@ -40,4 +45,8 @@ pub enum Step {
     StopNow(Epoch),
     /// The pod that gave this epoch back shall be ready to take the next one.
     Return(Epoch),
+    /// Somebody shall be there to grant to, or the account is given up.
+    KeepAccount(Epoch),
+    /// The bot that the account's Lease names shall say in its status that it holds the account.
+    ClaimAccount(Epoch),
 }

@@ -1,5 +1,6 @@
 //! What was read live in one round.
 
+use crate::core::account::{AccountRecord, BotRef};
 use crate::core::ids::{BootId, Epoch, FencingToken};
 use crate::core::lease::LeaseRecord;
 use crate::core::report::Report;
@@ -24,8 +25,50 @@ pub struct Observation {
     /// When resource versions were last seen to go backwards: the cluster's store was restored, and what it says of
     /// epochs may be older than what agents know (design, rule 2).
     pub restored_at: Option<Mono>,
+    /// The account that the bot holds, or else the one that it wants.
+    pub account: Option<AccountSeen>,
     /// The operator's wall clock.
     pub wall: Wall,
+}
+
+/// What was read about one account, after the bot itself was read: what others say of it must be newer than what this
+/// bot's status says, or two could each miss the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AccountSeen {
+    /// The account.
+    pub name: String,
+    /// The bot that looks.
+    pub me: BotRef,
+    /// The account's Lease; `None` when it is absent.
+    pub lease: Option<AccountRecord>,
+    /// Other bots that hold the account, or may trade on it, by their own status. `None`: nobody has looked, because
+    /// the bot is in order and is to be granted or permitted nothing.
+    pub claims: Option<Vec<Claim>>,
+    /// The bot that the Lease names, or, where it names nobody readable, the one that this bot's status remembers.
+    /// `None`: that is nobody, or this bot.
+    pub holder: Option<HolderSeen>,
+}
+
+/// Another bot's own word that it holds the account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The bot.
+    pub bot: BotRef,
+    /// Somebody may be trading for it.
+    pub trading: bool,
+}
+
+/// How another bot that is said to hold the account was found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HolderSeen {
+    /// The bot.
+    pub bot: BotRef,
+    /// Its TradingBot is there, under this very uid.
+    pub exists: bool,
+    /// Another TradingBot is there under its name, which its own Lease may belong to by now.
+    pub name_taken: bool,
+    /// The version of its own Lease; `None` when that is absent.
+    pub lease_version: Option<String>,
 }
 
 /// A bot's pod.

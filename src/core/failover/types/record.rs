@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::observation::RunningOperation;
+use crate::core::account::BotRef;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::OnApiServerLoss;
 use crate::core::report::Report;
@@ -41,6 +42,39 @@ pub struct Record {
     pub total: u64,
     /// The operation that is being carried out.
     pub operation: Option<RunningOperation>,
+    /// The account of the bot, and who holds it.
+    pub account: Option<AccountView>,
+}
+
+/// An account as the status of one of its bots tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AccountView {
+    /// The account.
+    pub name: String,
+    /// Whether this bot holds it. That is the ledger which other bots go by: written before a grant, and taken back
+    /// only when nobody trades for this bot any more.
+    pub state: AccountState,
+    /// Who holds it, this bot or another, as last seen.
+    pub holder: Option<BotRef>,
+    /// The account's own epoch, as last seen.
+    pub epoch: Epoch,
+    /// Since when the holder holds it.
+    pub since: Option<Wall>,
+    /// The lease duration of the holder's grant.
+    pub lease_duration: Duration,
+    /// What the holder's agent does without the API server.
+    pub on_api_server_loss: OnApiServerLoss,
+}
+
+/// Whether a bot holds its account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum AccountState {
+    /// It does not, and nobody trades for it.
+    #[default]
+    Waiting,
+    /// It does.
+    Held,
 }
 
 /// How many moves the history keeps.
@@ -115,6 +149,8 @@ pub enum Block {
     DiscrepanciesFound,
     /// The active is silent and was allowed to trade on without the API server.
     SilentUnderContinue,
+    /// Another bot holds the account.
+    AccountHeld,
 }
 
 /// A move of the active role, finished or not.
@@ -212,6 +248,8 @@ pub enum Reason {
     PromotionTimedOut,
     /// `suspend` was taken back.
     Resumed,
+    /// The account is not this bot's: it was changed, or another bot may trade on it.
+    AccountLost,
 }
 
 /// Why an old active is known not to trade (design, rule 11).

@@ -37,6 +37,8 @@ pub struct Spec {
     pub reconciliation: Option<Reconciliation>,
     /// The hash of what pods are made from; pods with another one are outdated.
     pub revision: String,
+    /// The account that no other bot of the cluster may trade on at the same time.
+    pub account: Option<String>,
 }
 
 /// The reconciliation policy.
