@@ -2,11 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-page gate-rounds
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
+  gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
   $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,3 +60,9 @@ bench-page: ## what a bot's check before an order costs, nanoseconds: target/ben
 
 gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [SERIES=2] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all
+
+# The agent as it is shipped; only the clients and servers around it are built for tests.
+bench-gate: ## what the order gate costs, and how exactly it cuts: target/bench/gate.json
+	cargo build --profile agent --no-default-features --features agent --bin tradingbot-agent
+	TRADINGBOT_AGENT=$(abspath $(or $(CARGO_TARGET_DIR),target))/$(HOST)/agent/tradingbot-agent \
+	  cargo test --test agent -- --ignored --nocapture --exact bench::bench_gate

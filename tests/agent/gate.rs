@@ -12,14 +12,14 @@ use super::pod::{PROBE_PORT, Pod, answered, in_pod, until};
 
 const TRADES: &str = "env > /tmp/env; exec sleep 1000";
 /// The lease of these tests is 4 s and the guard 1 s.
-const VALIDITY: Duration = Duration::from_secs(3);
+pub const VALIDITY: Duration = Duration::from_secs(3);
 
-fn with_gate(pod: &mut Pod, allowed: &[&str], standby: &[&str]) {
+pub fn with_gate(pod: &mut Pod, allowed: &[&str], standby: &[&str]) {
     pod.config["gate"] =
         json!({"port": 9796, "allowedHosts": allowed, "standbyHosts": standby, "noProxy": ["db.local"]});
 }
 
-async fn trading(pod: &Pod) {
+pub async fn trading(pod: &Pod) {
     pod.grant(1, Permit::Trade);
     pod.lease("active", |lease| lease.state == AgentState::Active).await;
 }

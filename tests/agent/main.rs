@@ -6,10 +6,13 @@ mod api;
 mod outside;
 mod pod;
 
+mod bench;
+mod clients;
 mod gate;
 mod lease;
 mod page;
 mod processes;
+mod proxy;
 mod sockets;
 mod start;
 mod switch;

@@ -2,7 +2,7 @@
 //! what reaches it, and a name server.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use super::pod::until;
 /// The server's end of the cable, and the pod's.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 pub const POD: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x99, 0, 0, 0, 0, 0, 1);
+const POD_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x99, 0, 0, 0, 0, 0, 2);
 
 /// What one connection brought.
 #[derive(Clone, Debug, Default)]
@@ -57,11 +59,13 @@ impl Outside {
         let thread = told.recv().unwrap().to_string();
         ip(&["link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", &thread]);
         ip(&["address", "add", &format!("{POD}/24"), "dev", "cable"]);
+        ip(&["address", "add", &format!("{POD_V6}/64"), "dev", "cable", "nodad"]);
         ip(&["link", "set", "cable", "up"]);
         let outside = Outside { heard: Arc::default(), orders };
         outside.run(|| {
             ip(&["link", "set", "lo", "up"]);
             ip(&["address", "add", &format!("{OUTSIDE}/24"), "dev", "cable"]);
+            ip(&["address", "add", &format!("{OUTSIDE_V6}/64"), "dev", "cable", "nodad"]);
             ip(&["link", "set", "cable", "up"]);
         });
         outside
@@ -97,6 +101,22 @@ impl Outside {
                 }
             });
             address
+        })
+    }
+
+    /// Starts a server that does as it is told with each connection, on the address of either kind.
+    pub fn serve_with(&self, talk: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+        self.run(move || {
+            let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let talk = Arc::new(talk);
+            std::thread::spawn(move || {
+                while let Ok((stream, _)) = listener.accept() {
+                    let talk = Arc::clone(&talk);
+                    std::thread::spawn(move || talk(stream));
+                }
+            });
+            (OUTSIDE, port).into()
         })
     }
 

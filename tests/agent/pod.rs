@@ -51,6 +51,8 @@ pub struct Pod {
     pub without: Option<&'static str>,
     /// The user that the container runs as.
     pub user: u32,
+    /// A folder outside that the container sees in the same place.
+    pub shared: Option<PathBuf>,
     /// Set to give the container a terminal.
     pub terminal: Option<OwnedFd>,
 }
@@ -78,7 +80,7 @@ impl Pod {
         let config = json!({"namespace": "trading", "bot": "doge", "standbyMode": "Warm", "inPlaceRestarts": 0,
             "reconcileRestarts": false, "stopSeconds": 2, "promote": null, "demote": null,
             "apiPort": API_PORT, "probePort": PROBE_PORT});
-        Pod { api, root, config, without: None, user: 0, terminal: None }
+        Pod { api, root, config, without: None, user: 0, shared: None, terminal: None }
     }
 
     /// Installs the agent as the init container does, then runs `script` under it.
@@ -88,8 +90,9 @@ impl Pod {
 
     pub fn start_command(&self, command: &[&str]) -> Container {
         let destination = self.root.join(".tradingbot/tradingbot-agent");
-        let installed =
-            Command::new(env!("CARGO_BIN_EXE_tradingbot-agent")).arg("install").arg(&destination).status().unwrap();
+        // Another build of it can be named, for measurements.
+        let agent = std::env::var_os("TRADINGBOT_AGENT").unwrap_or(env!("CARGO_BIN_EXE_tradingbot-agent").into());
+        let installed = Command::new(agent).arg("install").arg(&destination).status().unwrap();
         assert!(installed.success());
         let mut words = vec!["/.tradingbot/tradingbot-agent", "run", "--"];
         words.extend(command);
@@ -102,6 +105,10 @@ impl Pod {
             mount --make-rprivate /
             mount --rbind -o ro /usr "$ROOT/usr"
             for device in null random urandom; do mount --bind "/dev/$device" "$ROOT/dev/$device"; done
+            if [ -n "$SHARED" ]; then
+              mkdir -p "$ROOT$SHARED"
+              mount --bind -o ro "$SHARED" "$ROOT$SHARED"
+            fi
             mount -t proc proc "$ROOT/proc"
             exec $SETSID chroot --userspec="$USER_ID:$USER_ID" "$ROOT" "$@""#;
         let log = self.root.join("tmp/container.log");
@@ -112,6 +119,7 @@ impl Pod {
         starter
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("ROOT", &self.root)
+            .env("SHARED", self.shared.as_deref().unwrap_or(Path::new("")))
             .env("USER_ID", self.user.to_string());
         starter.env("SETSID", if self.terminal.is_some() { "setsid --ctty" } else { "" });
         let variables = [
@@ -139,18 +147,23 @@ impl Pod {
 
     /// A grant to this pod. One that shall trade is permitted to as soon as it was taken up.
     pub fn grant(&self, epoch: u64, permit: Permit) -> LeaseRecord {
+        let terms = Terms {
+            lease_duration: Duration::from_secs(4),
+            renew_period: Duration::from_millis(1_000),
+            renew_deadline: Duration::from_secs(2),
+            on_api_server_loss: OnApiServerLoss::Stop,
+        };
+        self.grant_on(terms, epoch, permit)
+    }
+
+    pub fn grant_on(&self, terms: Terms, epoch: u64, permit: Permit) -> LeaseRecord {
         self.api.set_permits(permit == Permit::Trade);
         let record = LeaseRecord {
             holder: Some(PodRef { name: "doge-0".into(), uid: "uid-0".into() }),
             epoch: Some(Epoch(epoch)),
             token: Some(FencingToken(epoch << 20)),
             permit: Some(if permit == Permit::Trade { Permit::Prepare } else { permit }),
-            terms: Some(Terms {
-                lease_duration: Duration::from_secs(4),
-                renew_period: Duration::from_millis(1_000),
-                renew_deadline: Duration::from_secs(2),
-                on_api_server_loss: OnApiServerLoss::Stop,
-            }),
+            terms: Some(terms),
             ..LeaseRecord::default()
         };
         self.api.put(&record);

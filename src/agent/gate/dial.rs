@@ -1,5 +1,6 @@
 //! From a host that a bot names to a connection, or the reason why there is none.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,12 +37,35 @@ pub(super) enum NoRoute {
     /// There are too many connections.
     #[error("{0}")]
     Busy(String),
-    /// The other side refused, or could not be found.
-    #[error("{0}")]
-    Failed(String),
+    /// The other side cannot be reached.
+    #[error("{1}")]
+    Failed(Obstacle, String),
     /// The other side did not answer in time.
     #[error("{0}")]
     TimedOut(String),
+}
+
+/// What is between, as far as the protocols tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The name is not known.
+    Name,
+    /// Nobody listens there.
+    Port,
+    /// No way leads there.
+    Network,
+    /// The host, or anything else.
+    Host,
+}
+
+impl From<&io::Error> for Obstacle {
+    fn from(error: &io::Error) -> Obstacle {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Obstacle::Port,
+            io::ErrorKind::NetworkUnreachable => Obstacle::Network,
+            _ => Obstacle::Host,
+        }
+    }
 }
 
 impl Dialer {
@@ -67,8 +91,9 @@ impl Dialer {
 
     async fn connect(&self, target: &Target, Allowed { kind, .. }: &Allowed) -> Result<Upstream, NoRoute> {
         let addresses = self.resolver.addresses(&target.host).await;
-        let addresses =
-            addresses.map_err(|cause| NoRoute::Failed(format!("{} cannot be resolved: {cause}.", target.host)))?;
+        let addresses = addresses.map_err(|cause| {
+            NoRoute::Failed(Obstacle::Name, format!("{} cannot be resolved: {cause}.", target.host))
+        })?;
         for address in &addresses {
             if let Some(what) = forbidden(*address, self.api_server) {
                 return Err(NoRoute::Refused(format!(
@@ -77,10 +102,10 @@ impl Dialer {
                 )));
             }
         }
-        let mut last = NoRoute::Failed(format!("{} has no address.", target.host));
+        let mut last = NoRoute::Failed(Obstacle::Name, format!("{} has no address.", target.host));
         for address in addresses {
             match self.try_one(SocketAddr::new(address, target.port), *kind, target).await {
-                Err(error @ (NoRoute::Failed(_) | NoRoute::TimedOut(_))) => last = error,
+                Err(error @ (NoRoute::Failed(..) | NoRoute::TimedOut(_))) => last = error,
                 other => return other,
             }
         }
@@ -101,7 +126,8 @@ impl Dialer {
                 Err(NoRoute::Busy(format!("The order gate cannot connect to {target}: {error}.")))
             }
             Ok(Err(NoConnection::Failed(error))) => {
-                Err(NoRoute::Failed(format!("{target} ({address}) cannot be reached: {error}.")))
+                let text = format!("{target} ({address}) cannot be reached: {error}.");
+                Err(NoRoute::Failed(Obstacle::from(&error), text))
             }
             Err(_) => Err(NoRoute::TimedOut(format!(
                 "{target} ({address}) did not answer within {} s.",

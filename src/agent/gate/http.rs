@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tracing::debug;
 
-use super::dial::{Dialer, NoRoute};
+use super::dial::{Dialer, NoRoute, Obstacle};
 use super::relay;
 use crate::core::gate::{Host, NoHost, Target};
 
@@ -92,7 +92,15 @@ impl Refusal {
             Refusal::NoRoute(NoRoute::Busy(text)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "connection_limit_reached", text)
             }
-            Refusal::NoRoute(NoRoute::Failed(text)) => (StatusCode::BAD_GATEWAY, "destination_unavailable", text),
+            Refusal::NoRoute(NoRoute::Failed(obstacle, text)) => {
+                let error = match obstacle {
+                    Obstacle::Name => "dns_error",
+                    Obstacle::Port => "connection_refused",
+                    Obstacle::Network => "destination_ip_unroutable",
+                    Obstacle::Host => "destination_unavailable",
+                };
+                (StatusCode::BAD_GATEWAY, error, text)
+            }
             Refusal::NoRoute(NoRoute::TimedOut(text)) => (StatusCode::GATEWAY_TIMEOUT, "connection_timeout", text),
             Refusal::Broken(text) => (StatusCode::BAD_GATEWAY, "http_response_incomplete", text),
         };
@@ -116,10 +124,11 @@ fn whole(text: String) -> BoxBody<Bytes, hyper::Error> {
 
 /// CONNECT: a way for whatever the two ends say to each other.
 async fn tunnel(request: Request<Incoming>, dialer: &Rc<Dialer>) -> Result<Answer, Refusal> {
-    let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
-    let target: Target = authority.parse().map_err(|error: NoHost| {
-        Refusal::Bad(format!("CONNECT needs a host and a port, and '{authority}' {error}."))
-    })?;
+    // Nothing but host and port: an address with a scheme is meant for something else.
+    let asked = request.uri().to_string();
+    let target: Target = asked
+        .parse()
+        .map_err(|error: NoHost| Refusal::Bad(format!("CONNECT needs a host and a port, and '{asked}' {error}.")))?;
     let outside = dialer.dial(&target).await?;
     let open = dialer.metrics.opened();
     tokio::task::spawn_local(async move {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::dial::{Dialer, NoRoute};
+use super::dial::{Dialer, NoRoute, Obstacle};
 use super::relay;
 use crate::core::gate::{Host, Target};
 
@@ -29,7 +29,9 @@ enum Reply {
     Succeeded = 0,
     Failure = 1,
     NotAllowed = 2,
+    NetworkUnreachable = 3,
     HostUnreachable = 4,
+    ConnectionRefused = 5,
     TimedOut = 6,
     CommandNotSupported = 7,
     AddressNotSupported = 8,
@@ -68,7 +70,9 @@ pub(super) async fn serve(mut bot: TcpStream, dialer: &Dialer) -> io::Result<()>
             let reply = match why {
                 NoRoute::Refused(_) => Reply::NotAllowed,
                 NoRoute::Busy(_) => Reply::Failure,
-                NoRoute::Failed(_) => Reply::HostUnreachable,
+                NoRoute::Failed(Obstacle::Network, _) => Reply::NetworkUnreachable,
+                NoRoute::Failed(Obstacle::Port, _) => Reply::ConnectionRefused,
+                NoRoute::Failed(Obstacle::Name | Obstacle::Host, _) => Reply::HostUnreachable,
                 NoRoute::TimedOut(_) => Reply::TimedOut,
             };
             answer(&mut bot, reply).await
