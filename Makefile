@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-page bench-gate gate-rounds
+.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
+  gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -54,14 +55,14 @@ demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover
 
-# The agent as it is shipped; only the clients and servers around it are built for tests.
-bench-gate: ## what the order gate costs, and how exactly it cuts: target/bench/gate.json
-	cargo build --profile agent --no-default-features --features agent --bin tradingbot-agent
-	TRADINGBOT_AGENT=$(abspath $(or $(CARGO_TARGET_DIR),target))/$(HOST)/agent/tradingbot-agent \
-	  cargo test --test agent -- --ignored --nocapture --exact bench::bench_gate
-
 bench-page: ## what a bot's check before an order costs, nanoseconds: target/bench/page.json
 	cargo run --quiet --release --package tradingbot-leadership --example bench_page -- $(CURDIR)/target/bench/page.json
 
 gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [SERIES=2] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all
+
+# The agent as it is shipped; only the clients and servers around it are built for tests.
+bench-gate: ## what the order gate costs, and how exactly it cuts: target/bench/gate.json
+	cargo build --profile agent --no-default-features --features agent --bin tradingbot-agent
+	TRADINGBOT_AGENT=$(abspath $(or $(CARGO_TARGET_DIR),target))/$(HOST)/agent/tradingbot-agent \
+	  cargo test --test agent -- --ignored --nocapture --exact bench::bench_gate

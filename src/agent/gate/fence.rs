@@ -84,7 +84,7 @@ impl Fence {
                 if self.is_past() {
                     self.cut();
                 } else {
-                    self.visit(|fd| !has_unacknowledged(fd) && disconnect(fd));
+                    self.visit(|fd| unacknowledged(fd) == 0 && disconnect(fd));
                 }
             }
             Passage::Closed => {
@@ -152,7 +152,7 @@ impl Fence {
     /// Cuts everything.
     pub(in crate::agent) fn cut(&self) {
         self.visit(|fd| {
-            if has_unacknowledged(fd) {
+            if unacknowledged(fd) > 0 {
                 self.note_lost();
             }
             disconnect(fd)
@@ -207,18 +207,13 @@ impl Drop for Admission<'_> {
     }
 }
 
-/// How many bytes the kernel holds that the other side has not acknowledged; an end counts as one. `None`: it does not
-/// say.
-pub(super) fn unacknowledged(fd: RawFd) -> Option<i32> {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: the number is valid to write to; TIOCOUTQ of a socket is its SIOCOUTQ.
+/// How many bytes the kernel holds that the other side has not acknowledged; an end counts as one. Where that cannot be
+/// told, one.
+pub(super) fn unacknowledged(fd: RawFd) -> i32 {
+    let mut bytes = 0;
+    // SAFETY: the call writes one `int`; TIOCOUTQ of a socket is its SIOCOUTQ.
     let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
-    (result == 0).then_some(bytes)
-}
-
-/// Whether the kernel holds bytes, or an end, that the other side has not acknowledged.
-pub(super) fn has_unacknowledged(fd: RawFd) -> bool {
-    unacknowledged(fd) != Some(0)
+    if result == 0 { bytes } else { 1 }
 }
 
 /// Cuts one socket; true.

@@ -79,19 +79,16 @@ impl Side for Upstream {
     }
 }
 
-/// Carries until both sides have ended and outside has everything, or one has failed. `first`: bytes of the bot that
-/// were read already.
+/// Carries until both sides have ended or one has failed. `first`: bytes of the bot that were read already.
 pub(super) async fn carry(mut bot: TcpStream, mut outside: Upstream, first: &[u8]) -> io::Result<()> {
     let mut out = Way { kept: first.to_vec(), ..Way::default() };
     let mut back = Way::default();
     poll_fn(|context| {
         let there = out.step(&mut bot, &mut outside, context)?;
         let here = back.step(&mut outside, &mut bot, context)?;
-        if there.is_ready() && here.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+        if there.is_ready() && here.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
-    .await?;
-    drop(bot);
-    outside.delivered().await
+    .await
 }
 
 impl Way {

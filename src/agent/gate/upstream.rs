@@ -16,7 +16,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::super::clock;
-use super::fence::{Admission, Fence, Kind, has_unacknowledged, unacknowledged};
+use super::fence::{Admission, Fence, Kind, unacknowledged};
 use super::metrics::Metrics;
 use super::relay;
 use crate::core::time::Mono;
@@ -25,12 +25,11 @@ use crate::core::time::Mono;
 const SEND_BUFFER: u32 = 32 * 1024;
 /// Without a deadline, how long the kernel tries to deliver.
 const DELIVERY_TIME: Duration = Duration::from_secs(30);
-/// How soon, and later how often, to look whether a connection that has ended was delivered.
+/// For bytes of a connection that is over when nothing may be sent any more, to be acknowledged.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How soon, and later how often, to look whether they were.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(64);
-/// For bytes of a connection that is over, to be acknowledged; and between two looks.
-const PATIENCE: Duration = Duration::from_millis(500);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Ends connections whose other side is gone: after this long without a word, then this often, so many times.
 const KEEP_ALIVE: (i32, i32, i32) = (60, 15, 4);
 
@@ -132,30 +131,6 @@ impl Upstream {
         self.held.stream.poll_write_ready(context)
     }
 
-    /// Waits until the other side has everything, its end included: closing throws away what it does not have yet. Both
-    /// sides have ended in good order here, so a slow reader has as long as it goes on reading.
-    ///
-    /// # Errors
-    /// Where the gate closed, or nothing more was taken for as long as the kernel would try.
-    pub(super) async fn delivered(&mut self) -> io::Result<()> {
-        let (mut pause, mut known, mut since) = (FIRST_LOOK, None, Instant::now());
-        loop {
-            self.may_send()?;
-            let left = unacknowledged(self.held.stream.as_raw_fd());
-            if left == Some(0) {
-                return Ok(());
-            }
-            if known != left {
-                (known, since) = (left, Instant::now());
-            }
-            if since.elapsed() > DELIVERY_TIME {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LAST_LOOK);
-        }
-    }
-
     /// Says that nothing more comes; what comes from the other side still does.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         relay::finish(&self.held.stream)
@@ -163,26 +138,39 @@ impl Upstream {
 }
 
 impl Drop for Upstream {
-    /// Closing throws away what nobody has acknowledged. It may be an order that its bot believes sent, so it gets a
-    /// moment first; the fence can cut it all the while.
+    /// Closing throws away what the other side does not have yet, which its bot believes sent. So it is closed when that
+    /// has arrived.
     fn drop(&mut self) {
         // SAFETY: taken once, here.
         let held = unsafe { ManuallyDrop::take(&mut self.held) };
-        if has_unacknowledged(held.stream.as_raw_fd()) && !held.admission.is_cut() {
-            spawn_local(settle(held, self.fence));
+        if unacknowledged(held.stream.as_raw_fd()) > 0 && !held.admission.is_cut() {
+            spawn_local(settle(held, self.fence, self.kind));
         }
     }
 }
 
-async fn settle(held: Held, fence: &'static Fence) {
+/// Keeps a connection that is over until the other side has everything, its end included, or is not getting anything for
+/// as long as the kernel would try; when nothing may be sent any more, for a moment only. The fence can cut it all the
+/// while.
+async fn settle(held: Held, fence: &'static Fence, kind: Kind) {
     let fd = held.stream.as_raw_fd();
-    let end = Instant::now() + PATIENCE;
-    while !held.admission.is_cut() && has_unacknowledged(fd) {
-        if Instant::now() > end {
-            fence.note_lost();
+    let (mut pause, mut known, mut since) = (FIRST_LOOK, unacknowledged(fd), Instant::now());
+    let mut open = fence.may_send(kind);
+    while !held.admission.is_cut() {
+        let left = unacknowledged(fd);
+        if left == 0 {
             return;
         }
-        sleep(LOOK_AGAIN).await;
+        // Also when the gate closes, the moment begins anew.
+        let still_open = fence.may_send(kind);
+        if (left, still_open) != (known, open) {
+            (known, open, since) = (left, still_open, Instant::now());
+        }
+        if since.elapsed() > if open { DELIVERY_TIME } else { PATIENCE } {
+            return fence.note_lost();
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(if open { LAST_LOOK } else { FIRST_LOOK });
     }
 }
 

@@ -217,7 +217,10 @@ fn one_connection_serves_several_hosts_by_turns() {
 fn a_connection_that_the_server_closed_in_between_is_made_anew() {
     while_trading(|outside| {
         // It promises to keep the connection and does not.
-        let (server, seen) = server(outside, |stream, _| says(stream, "ok") && false);
+        let (server, seen) = server(outside, |stream, _| {
+            says(stream, "ok");
+            false
+        });
         let mut stream = to_gate();
         for round in 0..5 {
             let answer = get(&mut stream, server, &format!("/{round}"));
