@@ -181,7 +181,9 @@ fn at_demotion_what_is_held_back_is_thrown_away_and_the_release_waits_for_copies
         pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
         let asked = Instant::now();
         pod.lease("released", |lease| lease.state == AgentState::Released).await;
-        assert!(asked.elapsed() < Duration::from_secs(2), "bytes that are gone were waited for: {:?}", asked.elapsed());
+        // Half a second for an acknowledgement, four for copies that may wait below TCP; without the gate it would wait
+        // for the link.
+        assert!((4..8).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
         container.emptied().await;
         outside.set_cable(true);
         let end = Instant::now() + Duration::from_secs(3);

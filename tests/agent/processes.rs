@@ -56,7 +56,7 @@ fn a_daemonised_child_in_another_session_dies_with_the_demotion() {
 fn what_a_crashed_bot_leaves_behind_is_swept_before_it_starts_again() {
     in_pod(|mut pod| async move {
         pod.config["inPlaceRestarts"] = 1.into();
-        let script = "mkfifo /tmp/pipe; echo start >> /tmp/starts; pgrep -c tail >> /tmp/left; setsid tail -f /dev/null & sleep 0.2; \
+        let script = "mkfifo /tmp/pipe; echo start >> /tmp/starts; pgrep -c -r R,S,D tail >> /tmp/left; setsid tail -f /dev/null & sleep 0.2; \
             [ $(wc -l < /tmp/starts) = 2 ] && exec cat /tmp/pipe; exit 7";
         let container = pod.start(script);
         trading(&pod, 1).await;
