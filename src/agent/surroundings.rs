@@ -9,8 +9,20 @@ use crate::api::agent_config::AgentConfig;
 use crate::api::names;
 use crate::core::agent::Leadership;
 
-/// Read by nearly every HTTP library; some know only one of the two spellings.
-const PROXY: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+/// Read by nearly every HTTP library; some know only one of the two spellings. Python's aiohttp looks for a websocket's
+/// proxy under its own scheme and connects directly where there is none.
+const PROXY: [&str; 10] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "WS_PROXY",
+    "WSS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "ws_proxy",
+    "wss_proxy",
+    "all_proxy",
+];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// Never through the gate: the bot's own servers, hooks and the local API.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

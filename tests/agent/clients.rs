@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 
 use super::api::Mode;
 use super::gate::{VALIDITY, trading, with_gate};
-use super::outside::{OUTSIDE, Outside};
+use super::outside::{OUTSIDE, Outside, connect};
 use super::pod::{Pod, in_pod};
 
 /// Loading one of the libraries takes seconds on a busy machine.
@@ -155,12 +155,15 @@ fn unmodified_clients_with_tls_pass_by_the_variables_alone_and_are_cut_off_at_th
         with_gate(&mut pod, &[&format!("exchange.test:{PORT}")], &[]);
         pod.shared = Some(libraries.clone());
         fs::create_dir_all(pod.root.join("etc")).unwrap();
-        // The clients never look the name up themselves: they could not.
         fs::write(pod.root.join("etc/resolv.conf"), format!("nameserver {OUTSIDE}\noptions timeout:1\n")).unwrap();
         fs::write(pod.root.join("etc/hosts"), format!("{OUTSIDE} exchange.test\n")).unwrap();
         let outside = Outside::new();
         let exchange = Exchange::start(&outside, &pod.root.join("exchange"), &libraries, &certificates);
         let _container = pod.start(&bot(&pod, &libraries, &certificates));
+        // The gate knows the name from here on, and nobody else: who goes past it gets nowhere.
+        let (_, answer) = connect(&format!("exchange.test:{PORT}"));
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+        fs::write(pod.root.join("etc/hosts"), "").unwrap();
         trading(&pod).await;
 
         let names: Vec<String> = clients(&libraries).into_iter().map(|(name, _)| name).collect();
