@@ -54,10 +54,14 @@ fn outside(pod: &Pod) -> Leadership {
     Leadership::open_at(pod.root.join("run/tradingbot/leadership")).unwrap()
 }
 
-/// The changes that a bot printed, without its count of orders.
+/// The changes that a bot printed, without its count of orders. A reader that meets a writer which is not let go on for a
+/// while says no and "unknown": that may come between any two.
 fn said(pod: &Pod) -> Vec<String> {
     let text = pod.file("said");
-    text.lines().filter_map(|line| line.split_once(" (orders")).map(|(said, _)| said.to_owned()).collect()
+    let changes = text.lines().filter_map(|line| line.split_once(" (orders")).map(|(said, _)| said.to_owned());
+    let mut all: Vec<_> = changes.filter(|said| !said.starts_with("not trading: unknown")).collect();
+    all.dedup();
+    all
 }
 
 /// Waits for a change that begins so.

@@ -96,8 +96,10 @@ impl World {
                 }],
             },
         });
-        let pod = serde_json::from_value(pod).expect("a pod");
-        pods.create(&PostParams::default(), &pod).await.expect("the exchange's pod is made");
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        // Refused until the namespace has its ServiceAccount, which takes its time after an outage of the API server.
+        let made = async || pods.create(&PostParams::default(), &pod).await.ok();
+        until("the exchange's pod is made", seconds(60), made).await;
         let base = format!("/api/v1/namespaces/{}/services/exchange:8080/proxy", self.namespace);
         let exchange =
             Exchange { cluster: self.cluster.clone(), base: base.clone(), address: format!("http://{address}:8080") };
