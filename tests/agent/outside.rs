@@ -51,7 +51,7 @@ impl Outside {
             // SAFETY: concerns this thread and those that it starts.
             assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
             // SAFETY: no memory is involved.
-            tell.send(unsafe { libc::gettid() }).unwrap();
+            tell.send(unsafe { libc::syscall(libc::SYS_gettid) }).unwrap();
             while let Ok(order) = todo.recv() {
                 order();
             }

@@ -53,7 +53,7 @@ impl Exchange {
             // SAFETY: concerns this thread only.
             assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", std::io::Error::last_os_error());
             // SAFETY: no memory is involved.
-            tell_id.send(unsafe { libc::gettid() }).unwrap();
+            tell_id.send(unsafe { libc::syscall(libc::SYS_gettid) }).unwrap();
             if laid.recv_timeout(Duration::from_secs(20)).is_err() {
                 return;
             }
