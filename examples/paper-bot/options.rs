@@ -10,7 +10,7 @@ use super::http::Http;
 const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"];
 
 pub const USAGE: &str = "paper-bot [promote|demote|hang] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
-  [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm]
+  [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm] [--ignore-proxy]
 from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API; HTTP_PROXY, NO_PROXY";
 
 /// What it does.
@@ -47,6 +47,8 @@ impl Options {
         let service = get("EXCHANGE_SERVICE_HOST")
             .map(|host| format!("http://{host}:{}", get("EXCHANGE_SERVICE_PORT").unwrap_or_else(|| "8080".to_owned())));
         let exchange = args.value("--exchange")?.or_else(|| get("EXCHANGE_URL")).or(service);
+        // As libraries do that know nothing of these variables.
+        let direct = args.flag("--ignore-proxy");
         let number = |name: &str| get(name).and_then(|text| text.parse().ok());
         let options = Self {
             name: get("TRADINGBOT_NAME").unwrap_or_else(|| "paper-bot".to_owned()),
@@ -64,7 +66,7 @@ impl Options {
             crash_at_start: args.flag("--crash-at-start"),
             crash_after: number_of(&mut args, "--crash-after")?,
             ignore_sigterm: args.flag("--ignore-sigterm"),
-            proxy: PROXY.into_iter().filter_map(|name| Some((name, get(name)?))).collect(),
+            proxy: PROXY.into_iter().filter(|_| !direct).filter_map(|name| Some((name, get(name)?))).collect(),
         };
         args.finish()?;
         if options.orders_per_second.is_nan() || options.orders_per_second <= 0.0 {

@@ -35,6 +35,24 @@ fn without_a_gate_processes_are_killed_only_and_the_status_says_what_that_means(
 }
 
 #[test]
+fn through_the_gate_trading_moves_as_ever_and_the_agent_counts_what_passed() {
+    scenario("gated", Turn::Shared, async |world| {
+        let bot = world.apply(bot().hot().with("/spec/orderGate", json!({}))).await;
+        let before = bot.until_trading().await;
+        bot.until("it is said how orders are fenced", SOON, |s| is_fenced_by(s, "Gated")).await;
+        let pod = before.active.expect("one trades").pod;
+        let metrics = format!("/api/v1/namespaces/{}/pods/{pod}:9798/proxy/metrics", world.namespace);
+        let metrics = world.cluster.get(&metrics).await.expect("the agent tells its metrics");
+        let sent = metrics.lines().find_map(|line| line.strip_prefix("tradingbot_gate_sent_bytes_total "));
+        assert!(sent.is_some_and(|bytes| bytes != "0"), "no order went through the gate: {metrics}");
+        let round = bot.begin_round("crash").await;
+        bot.tell(&pod, "crash").await;
+        bot.first_order_of_next(&round).await;
+        bot.until("the next active is gated, too", SOON, |s| s.epoch > before.epoch && is_fenced_by(s, "Gated")).await;
+    });
+}
+
+#[test]
 fn with_the_right_to_do_so_connections_are_destroyed() {
     scenario("sockets_destroyed", Turn::Shared, async |world| {
         let rights = json!({

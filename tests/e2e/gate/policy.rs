@@ -67,7 +67,9 @@ fn policy_that_is_enforced_is_said_so_and_goes_when_it_is_wanted_no_more() {
 #[test]
 fn bot_that_ignores_its_proxy_is_said_to_go_past_its_gate() {
     scenario("gate_bypassed", Turn::Shared, async |world| {
-        let bot = world.apply(bot().with("/spec/orderGate", json!({}))).await;
+        let past = json!(["--orders-per-second", "20", "--ignore-proxy"]);
+        let bot = bot().with("/spec/orderGate", json!({})).with("/spec/template/spec/containers/0/args", past);
+        let bot = world.apply(bot).await;
         bot.until_trading().await;
         let status = bot
             .until("the connection past the gate is found", SOON, |s| {
