@@ -100,7 +100,9 @@ node_kill() { # node
   # A machine without power has no kernel that goes on sending for dead processes.
   # shellcheck disable=SC2016  # expanded in there
   in_netns "$node" sh -c 'ip -o link show type veth | sed "s/^[0-9]*: \([^:@]*\).*/\1/" | grep -vx eth0 |
-    while read -r link; do ip link del "$link" 2>/dev/null; done; true'
+    while read -r link; do ip link del "$link" 2>/dev/null; done
+    # Nor one that keeps packets until it knows the address of a neighbour.
+    ip neigh flush nud all 2>/dev/null; true'
   rm -rf "${RUN:?}/$node/containerd" "$(node_socket "$node")"
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Mutex;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
@@ -59,6 +59,15 @@ impl World {
         bot
     }
 
+    /// After an outage Kubernetes itself needs a while, up to minutes, until a new namespace can be used.
+    pub async fn until_namespaces_work(&self) {
+        let namespace = make_namespace(&self.cluster, self.name).await;
+        self.others.lock().expect("no test panics while it holds this").push(namespace.clone());
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.cluster.client.clone(), &namespace);
+        until("a new namespace has its ServiceAccount", seconds(240), async || accounts.get("default").await.ok())
+            .await;
+    }
+
     /// The exchange; on any node unless it was placed before.
     pub async fn exchange(&self) -> Exchange {
         self.exchange.get_or_init(|| self.open_exchange(json!({}))).await.clone()
@@ -99,7 +108,7 @@ impl World {
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
         // Refused until the namespace has its ServiceAccount, which takes its time after an outage of the API server.
         let made = async || pods.create(&PostParams::default(), &pod).await.ok();
-        until("the exchange's pod is made", seconds(60), made).await;
+        until("the exchange's pod is made", seconds(30), made).await;
         let base = format!("/api/v1/namespaces/{}/services/exchange:8080/proxy", self.namespace);
         let exchange =
             Exchange { cluster: self.cluster.clone(), base: base.clone(), address: format!("http://{address}:8080") };

@@ -11,7 +11,7 @@ const OUTAGE: Duration = Duration::from_secs(60);
 
 #[test]
 fn outage_of_the_api_server_moves_no_active() {
-    scenario("api_server_away", Turn::Alone, async |world| {
+    scenario_within("api_server_away", Turn::Alone, seconds(420), async |world| {
         let stops = world.apply(bot().hot().named("stops")).await;
         let continues = bot().hot().named("continues").with("/spec/leadership/onApiServerLoss", json!("Continue"));
         let continues = world.apply(continues).await;
@@ -49,5 +49,7 @@ fn outage_of_the_api_server_moves_no_active() {
         let pause = continues.longest_pause_since(&rounds[1]).await;
         world.note("longest pause in s under Continue", pause);
         assert!(pause < 2.0, "under Continue it paused for {pause} s");
+        // Others follow.
+        world.until_namespaces_work().await;
     });
 }
