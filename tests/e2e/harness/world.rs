@@ -108,7 +108,7 @@ impl World {
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
         // Refused until the namespace has its ServiceAccount, which takes its time after an outage of the API server.
         let made = async || pods.create(&PostParams::default(), &pod).await.ok();
-        until("the exchange's pod is made", seconds(30), made).await;
+        until("the exchange's pod is made", seconds(90), made).await;
         let base = format!("/api/v1/namespaces/{}/services/exchange:8080/proxy", self.namespace);
         let exchange =
             Exchange { cluster: self.cluster.clone(), base: base.clone(), address: format!("http://{address}:8080") };
