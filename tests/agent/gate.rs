@@ -24,6 +24,15 @@ pub async fn trading(pod: &Pod) {
     pod.lease("active", |lease| lease.state == AgentState::Active).await;
 }
 
+/// Watches for so long that the last connection brings no more than these bytes.
+async fn nothing_follows(outside: &Outside, bytes: &[u8], time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        assert_eq!(outside.heard().last().unwrap().bytes, bytes);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[test]
 fn the_active_is_let_through_and_its_bot_knows_the_way() {
     in_pod(|mut pod| async move {
@@ -125,11 +134,7 @@ fn what_a_cut_link_held_back_is_never_delivered() {
         outside.set_cable(true);
         // A connection of our own shows that the link carries again; what was held back would come within seconds, as it
         // does without the gate.
-        let end = Instant::now() + Duration::from_secs(4);
-        while Instant::now() < end {
-            assert_eq!(outside.heard().last().unwrap().bytes, b"before");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        nothing_follows(&outside, b"before", Duration::from_secs(4)).await;
     });
 }
 
@@ -186,11 +191,7 @@ fn at_demotion_what_is_held_back_is_thrown_away_and_the_release_waits_for_copies
         assert!((4..8).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
         container.emptied().await;
         outside.set_cable(true);
-        let end = Instant::now() + Duration::from_secs(3);
-        while Instant::now() < end {
-            assert_eq!(outside.heard().last().unwrap().bytes, b"before");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        nothing_follows(&outside, b"before", Duration::from_secs(3)).await;
         let (_stream, answer) = connect(&server.to_string());
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     });
