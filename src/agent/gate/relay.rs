@@ -35,11 +35,12 @@ struct Way {
 }
 
 /// One side of a connection.
-trait Side {
+pub(super) trait Side {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Says that nothing more comes; what comes from the other side still does.
     fn finish(&mut self) -> io::Result<()>;
 }
 
@@ -57,25 +58,9 @@ impl Side for TcpStream {
         self.try_write(bytes)
     }
     fn finish(&mut self) -> io::Result<()> {
-        finish(self)
-    }
-}
-
-impl Side for Upstream {
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
-    }
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_write_ready(context)
-    }
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.try_read(buffer)
-    }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_write(bytes)
-    }
-    fn finish(&mut self) -> io::Result<()> {
-        Upstream::finish(self)
+        // SAFETY: the descriptor is the stream's.
+        let result = unsafe { libc::shutdown(self.as_raw_fd(), libc::SHUT_WR) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 
@@ -150,11 +135,4 @@ impl Way {
             Ok(())
         })
     }
-}
-
-/// Says that nothing more comes; what comes from the other side still does.
-pub(super) fn finish(stream: &TcpStream) -> io::Result<()> {
-    // SAFETY: the descriptor is the stream's.
-    let result = unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_WR) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::super::clock;
 use super::fence::{Admission, Fence, Kind, unacknowledged};
 use super::metrics::Metrics;
-use super::relay;
+use super::relay::Side;
 use crate::core::time::Mono;
 
 /// What the kernel may hold unsent, in bytes; it takes the double for its own accounts. Orders are small.
@@ -107,9 +107,24 @@ impl Upstream {
         }
         Ok(())
     }
+}
 
-    /// Sends what the kernel takes at once.
-    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Side for Upstream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.held.stream.poll_read_ready(context)
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.held.stream.poll_write_ready(context)
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.held.stream.try_read(buffer)?;
+        self.metrics.received(read);
+        Ok(read)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let begun = Instant::now();
         self.may_send()?;
         let sent = self.held.stream.try_write(bytes)?;
@@ -117,23 +132,8 @@ impl Upstream {
         Ok(sent)
     }
 
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.held.stream.try_read(buffer)?;
-        self.metrics.received(read);
-        Ok(read)
-    }
-
-    pub(super) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.held.stream.poll_read_ready(context)
-    }
-
-    pub(super) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.held.stream.poll_write_ready(context)
-    }
-
-    /// Says that nothing more comes; what comes from the other side still does.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        relay::finish(&self.held.stream)
+    fn finish(&mut self) -> io::Result<()> {
+        self.held.stream.finish()
     }
 }
 
