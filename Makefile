@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
+.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
   gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -23,11 +23,14 @@ cluster-down: ## remove the test cluster and all that it made
 images: ## build the programs and write target/images/operator.tar and demo.tar
 	@images/build
 
-crds: ## write crds/ from the types
+crds: ## write crds/ and the chart's files/crds/ from the types
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
 
-manifests: crds ## write manifests/install.yaml from code
-	@UPDATE=1 cargo test --quiet --lib -- --exact controller::install::tests::the_file_is_what_the_code_says
+manifests: crds ## write manifests/install.yaml from the chart
+	@charts/manifest >target/install.yaml && mv target/install.yaml manifests/install.yaml
+
+chart: ## test the chart, without a cluster  [UPDATE=1 writes its snapshots and docs/reference/chart.md]
+	@charts/test
 
 fmt: ## format the code
 	cargo fmt --all
