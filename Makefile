@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
-  gate-rounds
+.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e demo \
+  bench-failover bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
