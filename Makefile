@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e demo \
+.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e e2e-chart demo \
   bench-failover bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -51,6 +51,9 @@ test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KE
 
 e2e: images ## the end-to-end suite, or the part whose names contain ONLY  [ONLY=pattern] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run $(ONLY)
+
+e2e-chart: images ## install, upgrade and uninstall with Helm while a bot trades  [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/chart/run
 
 demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged by the exchange  [KEEP=1]
 	KEEP=$(KEEP) examples/demo/run
