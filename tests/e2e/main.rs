@@ -7,3 +7,4 @@ mod chart;
 mod failover;
 mod gate;
 mod harness;
+mod privileges;
