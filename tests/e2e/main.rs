@@ -3,6 +3,8 @@
 
 mod account;
 mod bench;
+mod chart;
 mod failover;
 mod gate;
 mod harness;
+mod privileges;
