@@ -37,7 +37,7 @@ pub async fn finalize(client: &Client, leadership: &Leadership, observed: &Obser
     let names = build::agent_access_name(end.bot);
     end.delete_named::<RoleBinding>(&names).await?;
     end.delete_named::<Role>(&names).await?;
-    end.delete_named::<ServiceAccount>(&names).await?;
+    end.delete_unowned::<ServiceAccount>().await?;
     end.delete_named::<Lease>(end.bot).await?;
     end.remove_finalizer(&observed.bot).await
 }
@@ -66,6 +66,21 @@ impl End<'_> {
         for object in call(self.api::<K>().list_metadata(&labelled)).await?.items {
             let meta = &object.metadata;
             if is_controlled_by(meta, self.uid) && meta.deletion_timestamp.is_none() {
+                self.delete::<K>(meta.name.as_deref().unwrap_or_default(), meta.uid.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes all of a kind that carries the bot's label and no owner.
+    async fn delete_unowned<K>(&self) -> Result<(), CallError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let labelled = ListParams::default().labels(&format!("{LABEL_BOT}={}", self.bot));
+        for object in call(self.api::<K>().list_metadata(&labelled)).await?.items {
+            let meta = &object.metadata;
+            if meta.owner_references.iter().flatten().next().is_none() && meta.deletion_timestamp.is_none() {
                 self.delete::<K>(meta.name.as_deref().unwrap_or_default(), meta.uid.clone()).await?;
             }
         }

@@ -65,7 +65,9 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
         taken(&cluster, service, true).await;
     }
     // Stored, because a pod is refused without its account.
-    taken(&cluster, &children.service_account, false).await;
+    for account in &children.service_accounts {
+        taken(&cluster, account, false).await;
+    }
     taken(&cluster, &children.role, true).await;
     taken(&cluster, &children.role_binding, true).await;
     taken(&cluster, &children.budget, true).await;
@@ -88,7 +90,7 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
     let template = job.spec.unwrap().template;
     let mut pod = k8s_openapi::api::core::v1::Pod { spec: template.spec, ..Default::default() };
     pod.metadata.name = Some("doge-jpy-r".into());
-    pod.spec.as_mut().unwrap().service_account_name = Some("doge-jpy-agent".into());
+    pod.spec.as_mut().unwrap().service_account_name = Some("doge-jpy-agent-0".into());
     taken(&cluster, &pod, true).await;
     cluster.clean_up().await;
 }
