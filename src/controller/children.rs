@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -70,6 +71,32 @@ impl Children {
                 self.remove_one::<NetworkPolicy>(operator, bot, &name).await
             }
         }
+    }
+
+    /// Lets one account read the exchange's keys, or nobody, and answers which. Nobody: there is no binding at all.
+    ///
+    /// # Errors
+    /// What became of the first write that failed, as a sentence that names the object.
+    pub async fn keep_credentials(
+        &mut self,
+        operator: &Operator,
+        bot: &TradingBot,
+        reader: Option<String>,
+    ) -> Result<Option<String>, CallError> {
+        let name = build::credentials_name(bot.metadata.name.as_deref().unwrap_or_default());
+        let Some(account) = &reader else {
+            // First of all: whoever had it loses it.
+            self.remove_one::<RoleBinding>(operator, bot, &name).await?;
+            if bot.spec.credentials.is_none() {
+                self.remove_one::<Role>(operator, bot, &name).await?;
+            }
+            return Ok(None);
+        };
+        if let Some(role) = build::credentials_role(bot) {
+            self.keep_one(operator, bot, role).await?;
+        }
+        self.keep_one(operator, bot, build::credentials_binding(bot, account.clone())).await?;
+        Ok(reader)
     }
 
     /// The slots' accounts that there are, as far as the watch and our own writes tell.

@@ -35,6 +35,9 @@ pub async fn finalize(client: &Client, leadership: &Leadership, observed: &Obser
     end.delete_controlled::<JobObject>().await?;
     end.delete_controlled::<PodObject>().await?;
     let names = build::agent_access_name(end.bot);
+    let credentials = build::credentials_name(end.bot);
+    end.delete_named::<RoleBinding>(&credentials).await?;
+    end.delete_named::<Role>(&credentials).await?;
     end.delete_named::<RoleBinding>(&names).await?;
     end.delete_named::<Role>(&names).await?;
     end.delete_unowned::<ServiceAccount>().await?;

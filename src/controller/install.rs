@@ -74,6 +74,8 @@ fn cluster_role() -> Value {
             rule("", &["persistentvolumeclaims"], &["get", "list", "watch", "create"]),
             rule("", &["nodes"], &read),
             rule("rbac.authorization.k8s.io", &["roles", "rolebindings"], &write),
+            // To give the right to read a bot's Secret without having it. The chart's policy narrows what for.
+            rule("rbac.authorization.k8s.io", &["roles"], &["escalate", "bind"]),
             rule("policy", &["poddisruptionbudgets"], &write),
             rule("networking.k8s.io", &["networkpolicies"], &write),
             rule("batch", &["jobs"], &write),

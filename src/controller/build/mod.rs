@@ -4,6 +4,7 @@ mod access;
 mod agent;
 mod claims;
 mod common;
+mod credentials;
 mod job;
 mod pod;
 mod policy;
@@ -14,8 +15,9 @@ mod fixtures;
 
 pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
 pub use claims::claims;
+pub use credentials::{credentials_binding, credentials_name, credentials_role};
 pub use job::{job_name, reconciliation_job};
-pub use pod::{pod, pod_name};
+pub use pod::{pod, pod_name, slot_of};
 pub use policy::{policy_name, policy_wanted};
 pub use services::{active_service_name, members_service_name};
 

@@ -39,6 +39,7 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         reconciliation: _,
         order_gate: _,
         account: _,
+        credentials: _,
     } = &bot.spec;
     let template_metadata = template_metadata.clone().unwrap_or_default();
     let mut metadata = owned(bot, pod_name(name(bot), slot));
@@ -55,7 +56,7 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
     spec.init_containers.get_or_insert_default().insert(0, agent::init_container(agent_image));
     let volumes = spec.volumes.get_or_insert_default();
     volumes.extend(claim_volumes(bot, slot));
-    volumes.extend(agent::volumes(hooks));
+    volumes.extend(agent::volumes(&bot.spec));
     if let Some(container) = spec.containers.iter_mut().find(|c| c.name == *container_name) {
         agent::inject(container, bot);
     }
