@@ -115,22 +115,20 @@ impl Store {
     fn write(&mut self, Keys(keys): &Keys) -> io::Result<()> {
         let earlier = folders();
         self.folders += 1;
-        let folder = Path::new(RUN_DIR).join(format!("{FOLDER}{}-{}", std::process::id(), self.folders));
+        let name = format!("{FOLDER}{}", self.folders);
+        let folder = Path::new(RUN_DIR).join(&name);
         fs::create_dir_all(&folder)?;
         // As in a Secret's volume: the bot may have given up the user that the agent runs as. Nobody but this
         // container sees the folder.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
-        for (name, Hidden(bytes)) in keys {
-            if name.contains('/') || name.starts_with("..") || name == "." {
-                continue;
-            }
-            let file = folder.join(name);
+        for (key, Hidden(bytes)) in keys {
+            let file = folder.join(key);
             fs::write(&file, bytes)?;
             fs::set_permissions(&file, fs::Permissions::from_mode(0o444))?;
         }
         let link = Path::new(RUN_DIR).join(NEW_LINK);
         let _ = fs::remove_file(&link);
-        symlink(&folder, &link)?;
+        symlink(&name, &link)?;
         fs::rename(&link, CREDENTIALS_DIR)?;
         earlier.into_iter().for_each(remove);
         Ok(())

@@ -34,6 +34,10 @@ fn full() -> Value {
     bot["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}}});
     let database = json!({"to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": 5432}]});
     bot["spec"]["orderGate"] = json!({"networkPolicy": {"standbyEgress": [database]}});
+    bot["spec"]["credentials"] = json!({
+        "secretName": "keys", "environment": [{"name": "API_KEY", "key": "key"}],
+        "reload": {"http": {"port": 8080, "path": "/reload"}, "timeoutSeconds": 3},
+    });
     bot["spec"]["reconciliation"] = json!({"command": ["/bot", "reconcile"]});
     bot
 }
@@ -70,6 +74,8 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
     }
     taken(&cluster, &children.role, true).await;
     taken(&cluster, &children.role_binding, true).await;
+    taken(&cluster, &build::credentials_role(&bot).expect("it is asked for"), true).await;
+    taken(&cluster, &build::credentials_binding(&bot, "doge-jpy-agent-0".into()), true).await;
     taken(&cluster, &children.budget, true).await;
     taken(&cluster, children.policy.as_ref().expect("it is asked for"), true).await;
     for claim in build::claims(&bot, 0) {

@@ -3,6 +3,7 @@
 mod bot;
 mod children;
 mod cluster;
+mod credentials;
 mod examples;
 mod operation;
 mod status;
