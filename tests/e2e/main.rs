@@ -3,6 +3,7 @@
 
 mod account;
 mod bench;
+mod credentials;
 mod failover;
 mod gate;
 mod harness;
