@@ -4,6 +4,7 @@
 mod account;
 mod bench;
 mod chart;
+mod credentials;
 mod failover;
 mod gate;
 mod harness;
