@@ -225,6 +225,8 @@ fn there_is_one_version_which_is_served_and_stored_and_needs_no_conversion() {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Value);
+
     fn paths(schema: &Value) -> Paths {
         let mut found = Paths::new();
         walk(schema, String::new(), false, &mut found);
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_stored_objects_could_not_bear_is_named() {
-        let cases: [(&str, fn(&mut Value)); 10] = [
+        let cases: [(&str, Change); 10] = [
             (".mode is gone", |s| drop(s["properties"].as_object_mut().unwrap().remove("mode"))),
             (".replicas: type was", |s| s["properties"]["replicas"]["type"] = json!("string")),
             (".replicas: default was 2 and is 3", |s| s["properties"]["replicas"]["default"] = json!(3)),
@@ -273,7 +275,7 @@ mod tests {
 
     #[test]
     fn what_leaves_them_as_they_are_may_come_in() {
-        let cases: [fn(&mut Value); 5] = [
+        let cases: [Change; 5] = [
             |s| {
                 // What a new object needs is asked of nobody who does not use it.
                 let gate = json!({"type": "object", "required": ["host"], "properties": {"host": {"type": "string"}}});
