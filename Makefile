@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e e2e-chart demo \
+.PHONY: help cluster cluster-down images crds api-baseline manifests chart fmt lint unit model test e2e e2e-chart demo \
   bench-failover bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -25,6 +25,9 @@ images: ## build the programs and write target/images/operator.tar and demo.tar
 
 crds: ## write crds/ and the chart's files/crds/ from the types
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
+
+api-baseline: crds ## write down what the API has grown by; refuses what would break stored objects
+	@UPDATE=1 cargo test --quiet --lib -- --exact api::baseline::a_version_only_grows
 
 manifests: crds ## write manifests/install.yaml from the chart
 	@charts/manifest >target/install.yaml && mv target/install.yaml manifests/install.yaml

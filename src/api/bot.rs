@@ -218,7 +218,7 @@ pub struct Header {
     #[schemars(length(max = 200), regex(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
     pub name: String,
     /// Its value.
-    #[schemars(length(max = 4000))]
+    #[schemars(length(max = 4000), regex(pattern = r"^[\t -~]*$"))]
     pub value: String,
 }
 
@@ -226,7 +226,7 @@ pub struct Header {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRef {
     /// The Secret's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
 

@@ -49,8 +49,10 @@ fn bot() -> CustomResourceDefinition {
             job["required"] = json!(["spec"]);
             schema::drop_descriptions_below(job);
             let claim = &mut spec["volumeClaimTemplates"]["items"]["properties"]["spec"];
-            claim["required"] = json!(["accessModes", "resources"]);
+            schema::refine_claim(claim);
             schema::drop_descriptions_below(claim);
+            let policy = &mut spec["orderGate"]["properties"]["networkPolicy"];
+            schema::refine_egress(&mut policy["properties"]["standbyEgress"]["items"]);
             spec["reconciliation"]["properties"]["runOn"]["x-kubernetes-list-type"] = json!("set");
             spec["hooks"]["properties"]["promote"]["properties"]["http"]["properties"]["headers"]["x-kubernetes-list-type"] =
                 json!("atomic");

@@ -6,6 +6,8 @@ pub mod account_lease;
 #[cfg(feature = "schema")]
 mod account_status;
 pub mod agent_config;
+#[cfg(all(test, feature = "schema"))]
+mod baseline;
 #[cfg(feature = "schema")]
 pub mod bot;
 #[cfg(feature = "schema")]

@@ -28,12 +28,78 @@ const CREDENTIALS: &str = "/properties/spec/properties/credentials";
 const RELOAD: &str = "/properties/spec/properties/credentials/properties/reload";
 const ORDER_GATE: &str = "/properties/spec/properties/orderGate";
 
-/// A host as `core::gate::HostRule` reads it, as a CEL string. The agent looks at it again.
-macro_rules! host {
+const TEMPLATE: &str = "/properties/spec/properties/template/properties/metadata";
+const POD: &str = "/properties/spec/properties/template/properties/spec";
+const CLAIM_NAME: &str = "/properties/spec/properties/volumeClaimTemplates/items/properties/metadata";
+const CLAIM: &str = "/properties/spec/properties/volumeClaimTemplates/items/properties/spec";
+const JOB: &str = "/properties/spec/properties/reconciliation/properties/jobTemplate/properties/spec";
+const ALLOWED_HOST: &str = "/properties/spec/properties/orderGate/properties/allowedHosts/items";
+const STANDBY_HOST: &str = "/properties/spec/properties/orderGate/properties/standbyHosts/items";
+const NO_PROXY: &str = "/properties/spec/properties/orderGate/properties/noProxy/items";
+/// Rules of the NetworkPolicy for standbys: whom they reach, and at which ports.
+const PEER: &str =
+    "/properties/spec/properties/orderGate/properties/networkPolicy/properties/standbyEgress/items/properties/to/items";
+const PORT: &str = "/properties/spec/properties/orderGate/properties/networkPolicy/properties/standbyEgress/items/properties/ports/items";
+
+/// Four hexadecimal digits of an IPv6 address, and a colon after them or before.
+macro_rules! group {
     () => {
-        r"'^(\\[[0-9a-fA-F:.]+\\]|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*|(\\*\\.)?[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_])?)(:[0-9]{1,5})?$'"
+        "[0-9A-Fa-f]{1,4}"
+    };
+    (:) => {
+        "[0-9A-Fa-f]{1,4}:"
+    };
+    (- :) => {
+        ":[0-9A-Fa-f]{1,4}"
     };
 }
+
+#[rustfmt::skip]
+macro_rules! ipv6 {
+    () => {
+        concat!(
+            "((", group!(:), "){7}", group!(), "|(", group!(:), "){1,7}:|(", group!(:), "){1,6}", group!(- :),
+            "|(", group!(:), "){1,5}(", group!(- :), "){1,2}|(", group!(:), "){1,4}(", group!(- :), "){1,3}",
+            "|(", group!(:), "){1,3}(", group!(- :), "){1,4}|(", group!(:), "){1,2}(", group!(- :), "){1,5}",
+            "|", group!(:), "(", group!(- :), "){1,6}|:(", group!(- :), "){1,7}|::)"
+        )
+    };
+}
+
+macro_rules! octet {
+    () => {
+        "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+    };
+}
+
+/// A name, of which the last part is no number: some would read `1.2.3` as an address and others as a name.
+macro_rules! host_name {
+    () => {
+        "([A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?[.])*([0-9]*[A-Za-z_]([-A-Za-z0-9_]*[A-Za-z0-9_])?|[0-9]+-[-A-Za-z0-9_]*[A-Za-z0-9_])"
+    };
+}
+
+macro_rules! port {
+    () => {
+        "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    };
+}
+
+/// A host as `core::gate::HostRule` reads it, which a test on a real API server compares. The agent looks at it again.
+#[rustfmt::skip]
+const HOST: &str = concat!(
+    "self.matches('^(", ipv6!(), "|([[]", ipv6!(), "[]]|(", octet!(), "[.]){3}", octet!(), "|([*][.])?", host_name!(), ")", port!(), ")$')",
+    " && !self.matches('[^.:]{64}') && (self.contains('[') || self.split(':')[0].size() <= (self.startsWith('*.') ? 255 : 253))"
+);
+const HOST_MESSAGE: &str = "spec.orderGate.allowedHosts and standbyHosts take host names, *. and a name for all names under it, or addresses, each with a port or without, such as api.example.com, *.example.com:443, 192.0.2.7 or [2001:db8::7]:443: remove schemes, paths and other wildcards.";
+
+const EXEC: &str = "self.command[0] != ''";
+const EXEC_MESSAGE: &str =
+    "The first entry of a hook's command is the program, which must not be empty: set it, or remove the hook.";
+const HTTP: &str = "self.port < 9796 || self.port > 9799";
+const HTTP_MESSAGE: &str =
+    "The ports 9796 to 9799 of a pod are its agent's own: set the hook's port to one that the bot listens on.";
+const IMAGE: &str = "self.containers.all(c, has(c.image) && c.image != '') && (!has(self.initContainers) || self.initContainers.all(c, has(c.image) && c.image != ''))";
 
 const HOOK: &str = "has(self.exec) != has(self.http)";
 const HOOK_MESSAGE: &str = "A hook calls either exec or http: set exactly one of the two.";
@@ -77,7 +143,7 @@ pub const BOT: &[Rule] = &[
     },
     Rule {
         at: SPEC,
-        rule: "self.template.spec.containers.all(c, c.name != self.containerName || (has(c.command) && size(c.command) > 0))",
+        rule: "self.template.spec.containers.all(c, c.name != self.containerName || (has(c.command) && size(c.command) > 0 && c.command[0] != ''))",
         message: COMMAND,
         message_expression: None,
     },
@@ -90,6 +156,32 @@ pub const BOT: &[Rule] = &[
         SPEC,
         "self.template.spec.containers.all(c, c.name != self.containerName || !has(c.lifecycle))",
         "The container that trades must have no lifecycle hooks, because the agent stops the bot: remove them, and use spec.hooks.promote and spec.hooks.demote.",
+    ),
+    rule(
+        SPEC,
+        "self.template.spec.containers.all(c, c.name != self.containerName || !has(c.restartPolicy))",
+        "The container that trades must have no restartPolicy of its own, because without its agent started again a pod is no standby: remove it.",
+    ),
+    rule(
+        SPEC,
+        "self.template.spec.containers.all(c, c.name != self.containerName || !has(c.env) || c.env.all(e, !e.name.startsWith('TRADINGBOT_')))",
+        "The container that trades must not set environment variables whose names begin with TRADINGBOT_, because operator and agent set these: rename or remove them.",
+    ),
+    rule(
+        SPEC,
+        "self.template.spec.containers.all(c, c.name != self.containerName || !has(c.volumeMounts) || c.volumeMounts.all(m, !m.mountPath.startsWith('/.tradingbot') && m.mountPath != '/run/tradingbot' && !m.mountPath.startsWith('/run/tradingbot/')))",
+        "The container that trades must not mount anything at /.tradingbot, beside it under names that begin so, or at /run/tradingbot, where its agent is: choose another mountPath.",
+    ),
+    rule(POD, IMAGE, "Every container of spec.template needs an image: set image."),
+    rule(
+        POD,
+        "self.containers.all(c, !has(c.ports) || c.ports.all(p, p.containerPort < 9796 || p.containerPort > 9799 || p.protocol != 'TCP'))",
+        "Containers of spec.template must not listen on the TCP ports 9796 to 9799, because the agent does: choose other ports.",
+    ),
+    rule(
+        TEMPLATE,
+        "['tradingbot.io/account', 'tradingbot.io/bot', 'tradingbot.io/component', 'tradingbot.io/revision', 'tradingbot.io/role', 'tradingbot.io/slot', 'tradingbot.io/token'].all(k, (!has(self.labels) || !(k in self.labels)) && (!has(self.annotations) || !(k in self.annotations)))",
+        "spec.template.metadata must not have labels or annotations of the operator, such as tradingbot.io/role, by which the active is found: remove those that begin with tradingbot.io/.",
     ),
     rule(
         SPEC,
@@ -127,6 +219,16 @@ pub const BOT: &[Rule] = &[
         "spec.volumeClaimTemplates and spec.template.spec.volumes have an entry of the same name: rename one of them.",
     ),
     rule(
+        CLAIM_NAME,
+        "!self.name.startsWith('tradingbot-')",
+        "A name in spec.volumeClaimTemplates must not begin with tradingbot-, because the operator's own volumes do: rename the claim.",
+    ),
+    rule(
+        CLAIM,
+        "has(self.resources.requests) && 'storage' in self.resources.requests",
+        "A claim in spec.volumeClaimTemplates needs a size: set resources.requests.storage.",
+    ),
+    rule(
         LEADERSHIP,
         "self.renewPeriodSeconds < self.renewDeadlineSeconds",
         "spec.leadership.renewPeriodSeconds must be less than renewDeadlineSeconds, so that a renewal can fail once: make renewPeriodSeconds shorter or renewDeadlineSeconds longer.",
@@ -136,16 +238,22 @@ pub const BOT: &[Rule] = &[
         "self.renewDeadlineSeconds + 1 < self.leaseDurationSeconds",
         "spec.leadership.renewDeadlineSeconds must be at least 2 less than leaseDurationSeconds, so that the active has time to stop before its lease runs out: make renewDeadlineSeconds shorter or leaseDurationSeconds longer.",
     ),
+    rule(ALLOWED_HOST, HOST, HOST_MESSAGE),
+    rule(STANDBY_HOST, HOST, HOST_MESSAGE),
     rule(
-        ORDER_GATE,
-        concat!(
-            "(!has(self.allowedHosts) || self.allowedHosts.all(h, h.matches(",
-            host!(),
-            "))) && (!has(self.standbyHosts) || self.standbyHosts.all(h, h.matches(",
-            host!(),
-            ")))"
-        ),
-        "spec.orderGate.allowedHosts and standbyHosts take host names, *. and a name for all names under it, or addresses, each with a port or without, such as api.example.com, *.example.com:443, 192.0.2.7 or [2001:db8::7]:443: remove schemes, paths and other wildcards.",
+        NO_PROXY,
+        "self != '*' && !self.contains(',') && !self.matches('[[:space:]]')",
+        "spec.orderGate.noProxy takes one name, address or network an entry: write several as several entries. And with '*' nothing would go through the gate: remove spec.orderGate then.",
+    ),
+    rule(
+        PEER,
+        "has(self.ipBlock) ? (!has(self.podSelector) && !has(self.namespaceSelector) && self.ipBlock.cidr.matches('^[0-9a-fA-F:.]+/[0-9]{1,3}$')) : (has(self.podSelector) || has(self.namespaceSelector))",
+        "An entry of to in spec.orderGate.networkPolicy.standbyEgress needs either an ipBlock with a prefix length, such as 192.0.2.0/24, or a podSelector, a namespaceSelector or both: set one of these.",
+    ),
+    rule(
+        PORT,
+        "(!has(self.port) || type(self.port) != int || (self.port >= 1 && self.port <= 65535)) && (!has(self.endPort) || (has(self.port) && type(self.port) == int && self.endPort >= self.port && self.endPort <= 65535))",
+        "A port in spec.orderGate.networkPolicy.standbyEgress is a number from 1 to 65535 or a name, and endPort, with a number only, is not less than it: correct them.",
     ),
     rule(
         ORDER_GATE,
@@ -160,6 +268,12 @@ pub const BOT: &[Rule] = &[
     rule(PROMOTE, HOOK, HOOK_MESSAGE),
     rule(DEMOTE, HOOK, HOOK_MESSAGE),
     rule(DEAD_MANS_SWITCH, HOOK, HOOK_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/promote/properties/exec", EXEC, EXEC_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/demote/properties/exec", EXEC, EXEC_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/deadMansSwitch/properties/exec", EXEC, EXEC_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/promote/properties/http", HTTP, HTTP_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/demote/properties/http", HTTP, HTTP_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/deadMansSwitch/properties/http", HTTP, HTTP_MESSAGE),
     rule(
         DEAD_MANS_SWITCH,
         "self.timeoutSeconds <= self.everySeconds",
@@ -196,6 +310,21 @@ pub const BOT: &[Rule] = &[
         "!has(self.jobTemplate) || !has(self.jobTemplate.spec) || ((!has(self.jobTemplate.spec.completions) || self.jobTemplate.spec.completions == 1) && (!has(self.jobTemplate.spec.parallelism) || self.jobTemplate.spec.parallelism == 1))",
         "spec.reconciliation.jobTemplate must run one pod, because one report counts: remove completions and parallelism.",
     ),
+    rule(
+        RECONCILIATION,
+        "!has(self.command) || size(self.command) == 0 || self.command[0] != ''",
+        "The first entry of spec.reconciliation.command is the program, which must not be empty: set it.",
+    ),
+    rule(
+        JOB,
+        "!has(self.selector) && !has(self.manualSelector) && !has(self.managedBy) && !has(self.successPolicy) && !has(self.backoffLimitPerIndex) && !has(self.maxFailedIndexes) && (!has(self.completionMode) || self.completionMode == 'NonIndexed')",
+        "spec.reconciliation.jobTemplate.spec must leave selector, manualSelector, managedBy, successPolicy, backoffLimitPerIndex, maxFailedIndexes and completionMode to the operator, whose Job it is: remove them.",
+    ),
+    rule(
+        "/properties/spec/properties/reconciliation/properties/jobTemplate/properties/spec/properties/template/properties/spec",
+        IMAGE,
+        "Every container of spec.reconciliation.jobTemplate needs an image: set image.",
+    ),
 ];
 
 const STATUS_EPOCH: &str = "status.epoch must never fall or vanish, because an epoch is never used twice. Write the status with the resourceVersion it was read at, and read it again after a conflict.";
@@ -218,6 +347,11 @@ pub const OPERATION: &[Rule] = &[
         SPEC,
         "self.type != 'ConfirmStopped' || !has(self.to)",
         "spec.to has no meaning for the type ConfirmStopped: remove it.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.to) || (self.to.startsWith(self.botName + '-') && self.to.substring(size(self.botName)).matches('^-(0|[1-9][0-9]{0,8})$'))",
+        "spec.to must be the name of one of the bot's pods, which is the bot's name, '-' and a number, such as doge-1 for the bot doge: see kubectl get pods -l tradingbot.io/bot=NAME.",
     ),
     rule(
         ROOT,

@@ -25,8 +25,15 @@ const LIST_KEYS: [(&str, &[&str]); 13] = [
 const KEY_DEFAULTS: [(&str, &str, &str); 2] = [("imagePullSecrets", "name", ""), ("ports", "protocol", "TCP")];
 
 /// The longest lists of a pod template; without bounds every rule over them would be refused as too costly.
-const LONGEST: [(&str, u32); 5] =
-    [("containers", 20), ("initContainers", 20), ("volumes", 50), ("env", 500), ("conditions", 20)];
+const LONGEST: [(&str, u32); 7] = [
+    ("containers", 20),
+    ("initContainers", 20),
+    ("volumes", 50),
+    ("volumeMounts", 100),
+    ("ports", 100),
+    ("env", 500),
+    ("conditions", 20),
+];
 
 /// Walks through a schema and everything in it.
 pub fn refine(schema: &mut Value) {
@@ -73,6 +80,12 @@ pub fn refine_pod_template(template: &mut Value) {
     properties.insert("metadata".into(), template_metadata());
     if let Some(pod) = properties.get_mut("spec").and_then(|s| s.get_mut("properties")).and_then(Value::as_object_mut) {
         pod.remove("ephemeralContainers");
+        if let Some(grace) = pod.get_mut("terminationGracePeriodSeconds") {
+            grace["minimum"] = json!(0);
+        }
+        if let Some(containers) = pod.get_mut("containers") {
+            containers["minItems"] = json!(1);
+        }
         for list in ["containers", "initContainers"] {
             if let Some(name) = pod.get_mut(list).and_then(|c| c.pointer_mut("/items/properties/name")) {
                 name["maxLength"] = json!(63);
@@ -82,6 +95,22 @@ pub fn refine_pod_template(template: &mut Value) {
             name["maxLength"] = json!(63);
         }
     }
+}
+
+/// What a volume claim needs, where Kubernetes would say so only when a claim is made.
+pub fn refine_claim(claim: &mut Value) {
+    claim["required"] = json!(["accessModes", "resources"]);
+    let modes = &mut claim["properties"]["accessModes"];
+    modes["minItems"] = json!(1);
+    modes["items"]["enum"] = json!(["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]);
+}
+
+/// Bounds the rules of a NetworkPolicy, as they have to be for CEL.
+pub fn refine_egress(rule: &mut Value) {
+    for list in ["to", "ports"] {
+        rule["properties"][list]["maxItems"] = json!(50);
+    }
+    rule["properties"]["to"]["items"]["properties"]["ipBlock"]["properties"]["cidr"]["maxLength"] = json!(50);
 }
 
 /// Makes lists mergeable by key and bounded.

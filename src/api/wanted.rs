@@ -98,8 +98,8 @@ fn seconds(n: u32) -> Duration {
     Duration::from_secs(u64::from(n))
 }
 
-/// A sentence about the first host of the order gate that no agent could read, such as `1.2.3`: more than a rule of the
-/// schema can see.
+/// A sentence about the first host of the order gate that no agent could read, such as `1.2.3`. The schema refuses it; a
+/// bot that was stored before it did is told so here.
 pub fn bad_host(spec: &TradingBotSpec) -> Option<String> {
     let OrderGate { allowed_hosts, standby_hosts, no_proxy: _, network_policy: _ } = spec.order_gate.as_ref()?;
     let listed = |field, hosts: &[String]| {

@@ -3,7 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, kubectl, refused};
+use super::cluster::{Cluster, KINDS, kubectl, refused};
 
 pub fn smallest() -> Value {
     json!({
@@ -383,6 +383,7 @@ async fn two_people_apply_different_containers_of_one_template() {
 #[tokio::test]
 async fn plain_kubectl_apply_works_on_the_kinds_and_on_a_bot() {
     let cluster = Cluster::with_namespace("kubectl").await;
+    let _alone = KINDS.lock().await;
     let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
     let first = kubectl(&["apply", "-f", crds]);
     let text = String::from_utf8_lossy(&first.stdout) + String::from_utf8_lossy(&first.stderr);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,6 +12,9 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 use tradingbot::api::crds;
+
+/// Held by the tests that have kubectl write the kinds: two that take turns would see each other's changes.
+pub static KINDS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A namespace of one test. Nothing in it is stored by most tests: their requests are dry runs.
 pub struct Cluster {
@@ -34,6 +38,47 @@ pub fn kubectl(arguments: &[&str]) -> std::process::Output {
     let built = folder.map(|folder| folder.join("kubectl")).filter(|path| path.exists());
     let program = built.unwrap_or_else(|| "kubectl".into());
     Command::new(program).arg("--kubeconfig").arg(kubeconfig()).args(arguments).output().expect("kubectl runs")
+}
+
+/// What the chart makes of its values, object by object.
+pub fn rendered(arguments: &[&str]) -> Vec<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(root.join("tests/tools/tool"))
+        .args(["helm", "template", "tradingbot-operator"])
+        .arg(root.join("charts/tradingbot-operator"))
+        .args(["-n", "tradingbot-system"])
+        .args(arguments)
+        .output()
+        .expect("helm runs");
+    assert!(output.status.success(), "helm template: {}", String::from_utf8_lossy(&output.stderr));
+    objects(&String::from_utf8(output.stdout).expect("YAML in UTF-8"))
+}
+
+/// The objects in a file of YAML, as kubectl reads them: unknown fields and all, and lists taken apart.
+pub fn objects(yaml: &str) -> Vec<Value> {
+    let documents = yaml.split("\n---").map(str::trim).filter(|text| {
+        text.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with("---"))
+    });
+    documents.map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error} in\n{text}"))).collect()
+}
+
+/// Runs `kubectl` on objects with what follows `apply`.
+pub fn try_apply(arguments: &[&str], objects: &[Value]) -> std::process::Output {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("cel-{}-{}.json", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, list.to_string()).unwrap();
+    let file = path.to_str().expect("a path in UTF-8");
+    let output = kubectl(&[&["apply"], arguments, &["-f", file]].concat());
+    std::fs::remove_file(&path).unwrap();
+    output
+}
+
+/// Stores objects.
+pub fn apply(objects: &[Value]) {
+    let output = try_apply(&["--server-side", "--force-conflicts"], objects);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Cluster {

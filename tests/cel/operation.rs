@@ -39,6 +39,12 @@ async fn bad_operations_are_refused_with_a_sentence_that_says_what_to_change() {
             json!({"botName": "doge", "type": "ConfirmStopped", "confirm": {"epoch": 0, "by": "mia"}}),
             "spec.confirm.epoch in body should be greater than or equal to 1",
         ),
+        (
+            json!({"botName": "doge", "type": "Switchover", "to": "shiba-1"}),
+            "spec.to must be the name of one of the bot's pods, which is the bot's name, '-' and a number",
+        ),
+        (json!({"botName": "doge", "type": "Switchover", "to": "doge-x"}), "spec.to must be the name of one of the"),
+        (json!({"botName": "doge", "type": "Switchover", "to": "doge-01"}), "spec.to must be the name of one of the"),
     ];
     let cluster = Cluster::with_namespace("badop").await;
     for (spec, sentence) in cases {
@@ -52,6 +58,8 @@ async fn bad_operations_are_refused_with_a_sentence_that_says_what_to_change() {
 async fn good_operations_are_accepted() {
     let cases = [
         json!({"botName": "doge", "type": "Switchover"}),
+        json!({"botName": "doge", "type": "Switchover", "to": "doge-0"}),
+        json!({"botName": "doge-2", "type": "Switchover", "to": "doge-2-11"}),
         json!({"botName": "doge", "type": "Failover", "to": "doge-1", "reason": "The node smells of smoke."}),
         json!({"botName": "doge", "type": "ConfirmStopped", "confirm": {"epoch": 7, "by": "mia"}}),
     ];
