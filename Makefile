@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
+.PHONY: help cluster cluster-down images check-images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
   gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -22,6 +22,9 @@ cluster-down: ## remove the test cluster and all that it made
 
 images: ## build the programs and write target/images/operator.tar and demo.tar
 	@images/build
+
+check-images: ## compare target/images with what the Dockerfile's final stages make
+	@images/check
 
 crds: ## write crds/ from the types
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
