@@ -2,7 +2,7 @@
 #
 #   docker build --target operator --tag ghcr.io/tradingbot-io/tradingbot-operator:0.1.0 .
 #   docker build --target demo --tag ghcr.io/tradingbot-io/tradingbot-demo:0.1.0 .
-#   docker buildx build --platform linux/amd64,linux/arm64 --target plugin --output type=local,dest=plugin .
+#   docker buildx build --platform linux/amd64,linux/arm64 --target programs --output type=local,dest=programs .
 #
 # Compilers run on the machine's own processor, also for the other one. `make images` reads the final stages from this
 # file (images/layout), so the test cluster runs what is written here.
@@ -26,9 +26,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=tradingbot-target-$TARGETARCH,sharing=locked \
     images/compile "$(cat /target)" /out && images/sizes /out
 
-# The command for people, to be written to a folder with --output.
-FROM scratch AS plugin
-COPY --from=compile /out/plugin/ /
+# All programs, to be written to a folder with --output: plugin/kubectl-tradingbot is the command for people.
+FROM scratch AS programs
+COPY --from=compile /out/ /
 
 FROM scratch AS demo
 ARG VERSION

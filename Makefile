@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images check-images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
+.PHONY: help cluster cluster-down images check-images crds manifests fmt lint workflows deny unit model test e2e demo bench-failover bench-gate bench-page \
   gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -35,9 +35,16 @@ manifests: crds ## write manifests/install.yaml from code
 fmt: ## format the code
 	cargo fmt --all
 
-lint: ## formatting, and lints as errors
+lint: ## formatting, lints as errors, and that all files name one version
+	@release/versions >/dev/null
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+workflows: ## check .github/workflows
+	@tests/tools/workflows
+
+deny: ## check the dependencies against deny.toml  [CHECKS="bans licenses sources"]
+	@tests/tools/deny $(CHECKS)
 
 unit: ## tests that need no cluster
 	cargo test --lib --bins --examples $(WITHOUT_CLUSTER:%=--test %)
