@@ -20,6 +20,7 @@ pub mod pods;
 pub mod policy_probe;
 pub mod registry;
 pub mod run;
+pub mod scope;
 pub mod sightings;
 pub mod template;
 pub mod watches;

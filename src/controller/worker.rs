@@ -23,6 +23,7 @@ use super::metrics::Metrics;
 use super::observe::{Observed, Revisions, observe};
 use super::policy_probe::{self, Enforcement, Policies};
 use super::registry::{BotKey, Trigger, Wake};
+use super::scope::Scope;
 use super::template::TemplateCheck;
 use super::watches::World;
 use crate::api::bot::TradingBot;
@@ -57,6 +58,8 @@ pub struct Operator {
     pub agent_image: String,
     /// Its namespace, where the Leases of accounts are.
     pub namespace: String,
+    /// Whose bots it looks after.
+    pub scope: Scope,
     /// The last record of every bot, for the gauges.
     pub board: Arc<Board>,
     /// What is known of the NetworkPolicies of standbys.
@@ -239,6 +242,7 @@ impl Worker {
         let observed = observe(
             &operator.client,
             &operator.namespace,
+            &operator.scope,
             &self.key,
             &operator.world,
             &operator.leadership,
