@@ -27,6 +27,7 @@ mod unsent;
 use std::process::ExitCode;
 
 pub use config::Refusal;
+pub use lease_link::patch as lease_patch;
 
 /// Wrong use or wrong configuration, as in `sysexits.h`.
 const EX_USAGE: u8 = 64;

@@ -10,7 +10,6 @@ pub mod conditions;
 pub mod election;
 pub mod events;
 pub mod finalize;
-pub mod install;
 pub mod jobs;
 pub mod metrics;
 pub mod nodes;

@@ -3,6 +3,7 @@
 
 mod account;
 mod bench;
+mod chart;
 mod failover;
 mod gate;
 mod harness;

@@ -20,7 +20,7 @@ pub use kernel::bytes_held;
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
 pub use scenario::{say, scenario, scenario_within};
-pub use shell::{cluster_env, kubeconfig, root};
+pub use shell::{cluster_env, kubeconfig, kubectl_said, root};
 pub use turn::Turn;
 pub use world::World;
 
