@@ -7,6 +7,7 @@ mod canary;
 mod carry_out;
 mod clock;
 mod config;
+mod credentials;
 mod gate;
 mod guard;
 mod hooks;

@@ -7,6 +7,7 @@ pub mod build;
 pub mod call;
 pub mod children;
 pub mod conditions;
+pub mod credentials;
 pub mod election;
 pub mod events;
 pub mod finalize;

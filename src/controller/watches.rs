@@ -103,6 +103,17 @@ impl ChildVersions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
+    /// The names of the objects of a kind in a namespace.
+    pub fn names(&self, kind: &'static str, namespace: &str) -> BTreeSet<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = all.range((kind, namespace.to_owned(), String::new())..);
+        of_kind
+            .map(|(key, _)| key)
+            .take_while(|key| key.0 == kind && key.1 == namespace)
+            .map(|key| key.2.clone())
+            .collect()
+    }
+
     /// Answers whether anything but a status has changed.
     fn note(&self, key: ChildKey, version: Option<String>) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

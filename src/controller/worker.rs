@@ -17,6 +17,7 @@ use super::build;
 use super::call::{CallError, call};
 use super::children::Children;
 use super::conditions::{Troubles, ready_standbys};
+use super::credentials::{self, Access};
 use super::election::Leadership;
 use super::events;
 use super::metrics::Metrics;
@@ -265,6 +266,7 @@ impl Worker {
             }
             (true, _) => {}
         }
+        self.troubles.credentials = self.credentials(&operator, &observed).await?;
         if !deleting {
             let kept = self.children.keep(&operator, &observed).await;
             self.troubles.child = trouble(kept)?;
@@ -272,6 +274,19 @@ impl Worker {
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
         self.decide_and_apply(&observed).await
+    }
+
+    /// Brings the right to read the exchange's keys to where the Lease is, before anything is decided: a candidate has it
+    /// before it is permitted to trade, and a pod whose grant is over loses it in the round that this itself causes.
+    async fn credentials(&mut self, operator: &Operator, observed: &Observed) -> Result<Option<Access>, CallError> {
+        let bot = &observed.bot;
+        let record = record_from(&bot.status.clone().unwrap_or_default());
+        let reader = credentials::reader(observed, record.epoch);
+        let kept = self.children.keep_credentials(operator, bot, reader).await;
+        match &bot.spec.credentials {
+            Some(wanted) => Access::of(kept, &wanted.secret_name).map(Some),
+            None => trouble(kept.map(|_| ())).map(|_| None),
+        }
     }
 
     /// What is known of the bot's NetworkPolicy; `None`: it asks for none.

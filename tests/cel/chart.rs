@@ -61,7 +61,8 @@ async fn until_in_force(cluster: &Cluster) {
     for tries in 0.. {
         let answers = [
             ci.create(client, &leases, &lease).await,
-            ci.change(client, &format!("{bot}/status?dryRun=All"), With::MergePatch, &json!({"status": {"epoch": 1}})).await,
+            ci.change(client, &format!("{bot}/status?dryRun=All"), With::MergePatch, &json!({"status": {"epoch": 1}}))
+                .await,
             ci.change(client, &format!("{bot}?dryRun=All"), With::MergePatch, &finalizers(json!([]))).await,
         ];
         if answers.iter().all(|a| a.as_ref().is_err_and(|text| text.contains("ValidatingAdmissionPolicy"))) {

@@ -73,7 +73,8 @@ async fn lease_requests_of_agents_and_operator_wait_in_the_line_of_leader_electi
         (&agent, "GET", &pods, "service-accounts", "workload-low"),
         (&other, "GET", &pods, "service-accounts", "workload-low"),
         (&other, "GET", bots, "service-accounts", "workload-low"),
-        (&controller, "GET", &one, "kube-system-service-accounts", "workload-high"),
+        (&controller, "GET", &one, "system-leader-election", "leader-election"),
+        (&controller, "GET", &pods, "kube-system-service-accounts", "workload-high"),
     ];
     for (who, method, path, schema, level) in rows {
         let found = flow_of(&cluster, who, method, path).await;

@@ -243,7 +243,8 @@ async fn a_holder_changes_nothing_but_its_own_words() {
     let fixed = "the terms of a grant are fixed for the epoch";
     let meta = "An agent may not change labels, owners or finalizers of its Lease";
     let together = "The states Released and Restarted are written together with giving the Lease up, and only then";
-    let boot_once = "A grant is taken up once, by writing a boot where there is none, and only under the permit Prepare";
+    let boot_once =
+        "A grant is taken up once, by writing a boot where there is none, and only under the permit Prepare";
     let own_boot = "The boot of a Lease has to begin with the uid of the pod whose agent writes it";
     let renewal = "A renewal is <boot>/<counter>, with the boot of the agent that writes it.";
     let successor = "A successor is another boot of the same pod.";
@@ -265,7 +266,6 @@ async fn a_holder_changes_nothing_but_its_own_words() {
         ("a longer lease", json!({"spec": {"leaseDurationSeconds": 3600}}), fixed.into()),
         ("the transitions", json!({"spec": {"leaseTransitions": 0}}), fixed.into()),
         ("the time of the grant", json!({"spec": {"acquireTime": null}}), fixed.into()),
-        ("a strategy", json!({"spec": {"strategy": "OldestEmulationVersion"}}), fixed.into()),
         ("the label", json!({"metadata": {"labels": {"tradingbot.io/bot": null}}}), meta.into()),
         ("another bot's label", json!({"metadata": {"labels": {"tradingbot.io/bot": "shib"}}}), meta.into()),
         ("an owner", json!({"metadata": {"ownerReferences": owner}}), meta.into()),

@@ -5,6 +5,7 @@ mod bot;
 mod chart;
 mod children;
 mod cluster;
+mod credentials;
 mod examples;
 mod flow_schema;
 mod identity;

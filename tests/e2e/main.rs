@@ -4,6 +4,8 @@
 mod account;
 mod bench;
 mod chart;
+mod credentials;
 mod failover;
 mod gate;
 mod harness;
+mod privileges;

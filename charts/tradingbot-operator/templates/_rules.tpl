@@ -22,6 +22,12 @@ reads no Secret and deletes no volume claim. */}}
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, list, watch, create, update, patch, delete]
+{{- if .Values.credentials.enabled }}
+# To give the right to read a bot's Secret without having it; credentials-policy.yaml says for what alone.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles]
+  verbs: [escalate, bind]
+{{- end }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, update, patch, delete]

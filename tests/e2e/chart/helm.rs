@@ -1,6 +1,6 @@
 //! Helm, as a person runs it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{kubeconfig, kubectl_said, root};
@@ -9,7 +9,8 @@ use crate::harness::{kubeconfig, kubectl_said, root};
 pub const SYSTEM: &str = "tradingbot-system";
 /// What kubectl applies.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/install.yaml");
-const NAME: &str = "tradingbot-operator";
+/// The release, and what all of it is named.
+pub const OPERATOR: &str = "tradingbot-operator";
 
 /// The chart of this checkout.
 pub fn chart() -> PathBuf {
@@ -28,7 +29,7 @@ impl Release {
     /// Removes what the manifest has installed, but for the kinds and the namespace.
     pub fn in_place_of_the_manifest() -> Release {
         let release = Release;
-        let mine = format!("app.kubernetes.io/name={NAME}");
+        let mine = format!("app.kubernetes.io/name={OPERATOR}");
         let namespaced = "deployment,service,serviceaccount,poddisruptionbudget,networkpolicy";
         let everywhere = "clusterrole,clusterrolebinding,priorityclass,flowschema,validatingadmissionpolicy,validatingadmissionpolicybinding";
         for what in [
@@ -41,19 +42,20 @@ impl Release {
         release
     }
 
-    /// Installs it; kinds that are there already become its own.
-    pub fn install(&self, chart: &std::path::Path, more: &[&str]) {
-        self.put(&["install", NAME, &chart.display().to_string(), "--take-ownership"], more);
+    /// Installs it; kinds that are there already become its own, also where kubectl wrote them otherwise.
+    pub fn install(&self, chart: &Path, more: &[&str]) {
+        let chart = chart.display().to_string();
+        self.put(&["install", OPERATOR, &chart, "--take-ownership", "--force-conflicts"], more);
     }
 
     /// Upgrades it.
-    pub fn upgrade(&self, chart: &std::path::Path, more: &[&str]) {
-        self.put(&["upgrade", NAME, &chart.display().to_string()], more);
+    pub fn upgrade(&self, chart: &Path, more: &[&str]) {
+        self.put(&["upgrade", OPERATOR, &chart.display().to_string()], more);
     }
 
     /// Uninstalls it.
     pub fn uninstall(&self) {
-        self.put(&["uninstall", NAME], &[]);
+        self.put(&["uninstall", OPERATOR], &[]);
     }
 
     fn put(&self, arguments: &[&str], more: &[&str]) {
@@ -66,7 +68,7 @@ impl Release {
 impl Drop for Release {
     fn drop(&mut self) {
         // Not there when it was uninstalled, or never installed.
-        let _ = helm(&["uninstall", NAME, "--namespace", SYSTEM, "--ignore-not-found"]);
+        let _ = helm(&["uninstall", OPERATOR, "--namespace", SYSTEM, "--ignore-not-found"]);
         if let Err(why) = kubectl_said(&["apply", "-f", MANIFEST]) {
             eprintln!("The operator of manifests/install.yaml did not come back: {why}");
         }

@@ -1,0 +1,3 @@
+//! What the parts may do, and what they are refused.
+
+mod hostile;
