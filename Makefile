@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds api-baseline manifests chart fmt lint unit model test e2e e2e-chart demo \
-  bench-failover bench-gate bench-page gate-rounds
+.PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
+  test e2e e2e-chart demo bench-failover bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -23,6 +23,9 @@ cluster-down: ## remove the test cluster and all that it made
 images: ## build the programs and write target/images/operator.tar and demo.tar
 	@images/build
 
+check-images: ## compare target/images with what the Dockerfile's final stages make
+	@images/check
+
 crds: ## write crds/ and the chart's files/crds/ from the types
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
 
@@ -38,9 +41,16 @@ chart: ## test the chart, without a cluster  [UPDATE=1 writes its snapshots and 
 fmt: ## format the code
 	cargo fmt --all
 
-lint: ## formatting, and lints as errors
+lint: ## formatting, lints as errors, and that all files name one version
+	@release/versions >/dev/null
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+workflows: ## check .github/workflows
+	@tests/tools/workflows
+
+deny: ## check the dependencies against deny.toml  [CHECKS="bans licenses sources"]
+	@tests/tools/deny $(CHECKS)
 
 unit: ## tests that need no cluster
 	cargo test --lib --bins --examples $(WITHOUT_CLUSTER:%=--test %)
