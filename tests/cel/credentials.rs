@@ -16,6 +16,8 @@ use tradingbot::controller::build;
 use super::bot::smallest;
 use super::cluster::{Cluster, kubeconfig};
 
+const GROUP: &str = "rbac.authorization.k8s.io";
+
 /// The account that the chart names under the release name `operator-<namespace>`.
 fn operator(cluster: &Cluster) -> String {
     format!("{}-tradingbot-operator", cluster.namespace)
@@ -56,14 +58,13 @@ fn kubectl(verb: &str, text: &str) {
 /// What the operator's role says of Roles, in this namespace alone.
 async fn give_rights(cluster: &Cluster) {
     let name = operator(cluster);
-    let group = "rbac.authorization.k8s.io";
     let verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
     let role = json!({"metadata": {"name": "operator"}, "rules": [
-        {"apiGroups": [group], "resources": ["roles", "rolebindings"], "verbs": verbs},
-        {"apiGroups": [group], "resources": ["roles"], "verbs": ["escalate", "bind"]},
+        {"apiGroups": [GROUP], "resources": ["roles", "rolebindings"], "verbs": verbs},
+        {"apiGroups": [GROUP], "resources": ["roles"], "verbs": ["escalate", "bind"]},
     ]});
     let binding = json!({
-        "metadata": {"name": "operator"}, "roleRef": {"apiGroup": group, "kind": "Role", "name": "operator"},
+        "metadata": {"name": "operator"}, "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "operator"},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}],
     });
     let create = PostParams::default();
@@ -124,7 +125,7 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
         let labels = json!({"tradingbot.io/bot": "doge-jpy"});
         typed(json!({"metadata": {"name": name, "namespace": namespace, "labels": labels}, "rules": rules}), "Role")
     };
-    let rule = |group: &str, resource: &str, names: Value, verbs: &[&str]| json!([{"apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs}]);
+    let rule = |group: &str, resource: &str, names: Value, verbs: &[&str]| json!([{"apiGroups": [GROUP], "resources": [resource], "resourceNames": names, "verbs": verbs}]);
     // Until the policy is in force. The first of what must not pass.
     let everything = role("doge-jpy-credentials", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]));
     soon("a Role that may do everything is refused", async || {
@@ -200,7 +201,11 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
             changed("/subjects/0", json!({"kind": "User", "name": "doge-jpy-agent-0"})),
             "ServiceAccounts of the same namespace",
         ),
-        (changed("/roleRef/kind", json!("ClusterRole")), "may bind only the Roles"),
+        // The operator may not bind ClusterRoles at all, so that the API server refuses these before any policy does.
+        (
+            changed("/roleRef", json!({"apiGroup": GROUP, "kind": "ClusterRole", "name": "view"})),
+            "attempting to grant RBAC permissions not currently held",
+        ),
         (changed("/roleRef/name", json!("operator")), "may bind only the Roles"),
         (changed("/metadata/name", json!("other")), "may bind only the Roles"),
     ] {

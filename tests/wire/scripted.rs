@@ -81,5 +81,7 @@ pub fn client(answers: impl IntoIterator<Item = Answer>) -> (Client, Tape) {
 }
 
 fn failure(code: u16, message: &str) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Scripted", "code": code, "message": message})
+    // By its reason and not by its code a client knows that an object is absent.
+    let reason = if code == 404 { "NotFound" } else { "Scripted" };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": message})
 }
