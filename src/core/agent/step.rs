@@ -219,16 +219,14 @@ impl Machine<'_> {
                 self.sweep(Next::Drain);
             }
             // Not before a write of ours is known to be stored: without one there is no deadline to guard.
-            // While it waits for them the bot is no more than a candidate, and goes on renewing.
-            (Stage::Claimed, Permit::Trade)
-                if hold.renewed.is_some() && self.setup.credentials && self.s.credentials != Credentials::Held =>
-            {
-                if self.s.credentials == Credentials::None {
-                    self.s.credentials = Credentials::Reading;
-                    self.effects.push(Effect::ReadCredentials);
-                }
+            (Stage::Claimed, Permit::Trade) if hold.renewed.is_none() => {}
+            // While it waits for its credentials the bot is no more than a candidate, and goes on renewing.
+            (Stage::Claimed, Permit::Trade) if self.setup.credentials && self.s.credentials == Credentials::None => {
+                self.s.credentials = Credentials::Reading;
+                self.effects.push(Effect::ReadCredentials);
             }
-            (Stage::Claimed, Permit::Trade) if hold.renewed.is_some() => {
+            (Stage::Claimed, Permit::Trade) if self.s.credentials == Credentials::Reading => {}
+            (Stage::Claimed, Permit::Trade) => {
                 hold.stage = Stage::Promoting;
                 hold.traded = true;
                 match self.s.process {
