@@ -26,8 +26,9 @@ images: ## build the programs and write target/images/operator.tar and demo.tar
 crds: ## write crds/ from the types
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
 
-manifests: crds ## write manifests/install.yaml from code
+manifests: crds ## write manifests/install.yaml from code, and the tables of docs/reference/privileges.md from it
 	@UPDATE=1 cargo test --quiet --lib -- --exact controller::install::tests::the_file_is_what_the_code_says
+	@UPDATE=1 cargo test --quiet --test privileges -- --exact the_page_is_what_is_installed
 
 fmt: ## format the code
 	cargo fmt --all
