@@ -6,3 +6,4 @@ mod bench;
 mod failover;
 mod gate;
 mod harness;
+mod privileges;
