@@ -59,26 +59,25 @@ fn service_account() -> Value {
 /// deletes no volume claim.
 fn cluster_role() -> Value {
     let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-    let read = ["get", "list", "watch"];
-    let write = ["get", "list", "watch", "create", "update", "patch", "delete"];
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": NAME, "labels": labels()},
         "rules": [
-            rule("tradingbot.io", &["tradingbots", "tradingbotoperations"], &["get", "list", "watch", "update", "patch"]),
-            rule("tradingbot.io", &["tradingbots/status", "tradingbotoperations/status"], &["get", "update", "patch"]),
-            rule("tradingbot.io", &["tradingbots/finalizers"], &["update"]),
-            rule("coordination.k8s.io", &["leases"], &write),
-            rule("", &["pods", "services", "serviceaccounts"], &write),
+            rule("tradingbot.io", &["tradingbots"], &["get", "list", "watch", "patch"]),
+            rule("tradingbot.io", &["tradingbotoperations"], &["get", "list", "watch"]),
+            rule("tradingbot.io", &["tradingbots/status", "tradingbotoperations/status"], &["update"]),
+            rule("coordination.k8s.io", &["leases"], &["get", "list", "watch", "create", "update", "patch", "delete"]),
+            rule("", &["pods"], &["list", "watch", "create", "patch", "delete"]),
+            rule("", &["services"], &["get", "list", "watch", "create", "patch"]),
+            rule("", &["serviceaccounts"], &["get", "list", "watch", "create", "patch", "delete"]),
             rule("", &["persistentvolumeclaims"], &["get", "list", "watch", "create"]),
-            rule("", &["nodes"], &read),
-            rule("rbac.authorization.k8s.io", &["roles", "rolebindings"], &write),
-            rule("policy", &["poddisruptionbudgets"], &write),
-            rule("networking.k8s.io", &["networkpolicies"], &write),
-            rule("batch", &["jobs"], &write),
+            rule("", &["nodes"], &["list", "watch"]),
+            rule("rbac.authorization.k8s.io", &["roles", "rolebindings"], &["get", "list", "watch", "create", "patch", "delete"]),
+            rule("policy", &["poddisruptionbudgets"], &["get", "list", "watch", "create", "patch"]),
+            rule("networking.k8s.io", &["networkpolicies"], &["get", "list", "watch", "create", "patch", "delete"]),
+            rule("batch", &["jobs"], &["list", "watch", "create", "delete"]),
             rule("events.k8s.io", &["events"], &["create", "patch"]),
-            rule("", &["events"], &["create", "patch"]),
         ],
     })
 }
@@ -99,7 +98,7 @@ fn api_server_role() -> Value {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": {"name": NAME, "namespace": api_server::NAMESPACE, "labels": labels()},
-        "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}],
+        "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}],
     })
 }
 
@@ -223,7 +222,7 @@ mod tests {
             let rule = rules.iter().find(|r| r["resources"].as_array().unwrap().contains(&json!(resource)));
             rule.map(|r| r["verbs"].as_array().unwrap().clone()).unwrap_or_default()
         };
-        for verb in ["get", "list", "watch", "patch"] {
+        for verb in ["get", "watch", "patch"] {
             assert!(verbs("leases").contains(&json!(verb)), "{verb}");
         }
         assert!(verbs("secrets").is_empty());

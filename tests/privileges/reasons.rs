@@ -28,12 +28,6 @@ pub const REASONS: &[Reason] = &[
         "Bots are what it works for; it writes their finalizer, so that a deleted bot stops trading first",
     ),
     of(Who::Operator, "tradingbots.tradingbot.io/status", "The ledger: who trades, written before anybody is told to"),
-    of(
-        Who::Operator,
-        "tradingbots.tradingbot.io/finalizers",
-        "Pods and Jobs name their bot as owner with `blockOwnerDeletion`, which clusters that check it allow only to \
-         whoever may write its finalizers",
-    ),
     of(Who::Operator, "tradingbotoperations.tradingbot.io", "What people ask for once"),
     of(Who::Operator, "tradingbotoperations.tradingbot.io/status", "What became of it"),
     of(
@@ -57,7 +51,6 @@ pub const REASONS: &[Reason] = &[
     ),
     of(Who::Operator, "jobs.batch", "Reconciliations"),
     of(Who::Operator, "events.events.k8s.io", "Every move is told in an Event"),
-    of(Who::Operator, "events", "The same, where the newer kind is not served"),
     of(
         Who::Operator,
         "endpointslices.discovery.k8s.io",
