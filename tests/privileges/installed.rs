@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use serde_json::{Value, json};
 use tradingbot::controller::build;
@@ -15,9 +16,11 @@ const OPERATOR: &str = "tradingbot-operator";
 const NAMESPACE: &str = "tradingbot-system";
 const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
 
-/// The roles and bindings of an installation.
+/// The namespace, roles and bindings of an installation.
 #[derive(Default)]
 pub struct Installed {
+    /// Those that it makes.
+    pub namespaces: Vec<Namespace>,
     cluster_roles: Vec<ClusterRole>,
     cluster_bindings: Vec<ClusterRoleBinding>,
     roles: Vec<Role>,
@@ -37,6 +40,7 @@ impl Installed {
             }
             let object: Value = serde_saphyr::from_str(document).expect("install.yaml is YAML");
             match object["kind"].as_str() {
+                Some("Namespace") => found.namespaces.push(typed(object)),
                 Some("ClusterRole") => found.cluster_roles.push(typed(object)),
                 Some("ClusterRoleBinding") => found.cluster_bindings.push(typed(object)),
                 Some("Role") => found.roles.push(typed(object)),

@@ -84,6 +84,14 @@ fn every_role_that_is_installed_is_in_a_table() {
 }
 
 #[test]
+fn the_operator_runs_where_restricted_pods_are_demanded() {
+    let installed = Installed::read();
+    let [namespace] = &installed.namespaces[..] else { panic!("one namespace") };
+    let labels = namespace.metadata.labels.clone().unwrap_or_default();
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+}
+
+#[test]
 fn nobody_may_use_a_wildcard() {
     let tables = tables();
     for row in tables.iter().flat_map(|(_, rows)| rows) {
