@@ -46,7 +46,7 @@ impl Planted {
     }
 }
 
-/// What anybody could read, by where it is. Logs of containers that have ended stay.
+/// What anybody could read, by where it is. What is gone by now stays.
 #[derive(Default)]
 struct Places(BTreeMap<String, String>);
 
@@ -64,7 +64,7 @@ impl Places {
                 let path = format!("{base}/namespaces/{namespace}/{resource}");
                 let what = format!("{path} can be read");
                 let text = until(&what, seconds(20), async || world.cluster.get(&path).await.ok()).await;
-                self.0.insert(path.clone(), text);
+                self.0.entry(path).or_default().push_str(&text);
             }
             let pods: Api<Pod> = Api::namespaced(world.cluster.client.clone(), namespace);
             let pods = pods.list(&ListParams::default()).await.expect("the pods can be listed");
@@ -106,10 +106,10 @@ impl Places {
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/{page}");
             // One that is not ready says so with a status of its own, and one that ends serves nothing.
             let text = world.cluster.get(&path).await.unwrap_or_else(|refusal| refusal);
-            self.0.insert(path, text);
+            self.0.entry(path).or_default().push_str(&text);
         }
         if is_bot && let Some(text) = local_api(&namespace, &name, "/v1/leadership") {
-            self.0.insert(format!("leadership of {namespace}/{name}"), text);
+            self.0.entry(format!("leadership of {namespace}/{name}")).or_default().push_str(&text);
         }
     }
 }
