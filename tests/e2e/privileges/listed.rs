@@ -58,6 +58,7 @@ fn assert_same(who: &str, found: &Allowed, said: &Allowed) {
 fn accounts_may_do_what_the_documents_say_and_nothing_else() {
     scenario("privileges_listed", Turn::Shared, async |world| {
         let bot = world.apply(bot()).await;
+        bot.until_trading().await;
         let agents = bot.active().await.spec.and_then(|s| s.service_account_name).expect("the pod has an account");
         // What every account may do: ask what it may do, and find out what there is to ask for.
         let everybody = listed(&format!("{}:default", world.namespace), &world.namespace);
