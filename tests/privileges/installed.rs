@@ -111,7 +111,8 @@ pub fn agent() -> Vec<Row> {
     });
     let bot = serde_json::from_value(bot).expect("a bot");
     let children = build::children(&bot, &BTreeSet::new(), &BTreeSet::new());
-    rows_of(children.role.rules.as_deref().unwrap_or_default(), "its namespace")
+    let roles = [&children.role];
+    roles.iter().flat_map(|role| rows_of(role.rules.as_deref().unwrap_or_default(), "its namespace")).collect()
 }
 
 fn typed<K: serde::de::DeserializeOwned>(object: Value) -> K {

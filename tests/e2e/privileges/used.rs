@@ -61,6 +61,16 @@ impl Used {
                 if grant.1 == "patch" && created {
                     used.insert((grant.0.clone(), "create".into()));
                 }
+                // These are asked about while such an object is written, and logged as that write alone. Whether they are
+                // needed is for the reason in the table to say.
+                let asked = match grant.0.as_str() {
+                    "roles.rbac.authorization.k8s.io" => Some("escalate"),
+                    "rolebindings.rbac.authorization.k8s.io" => Some("bind"),
+                    _ => None,
+                };
+                if let Some(verb) = asked.filter(|_| created) {
+                    used.insert(("roles.rbac.authorization.k8s.io".into(), verb.into()));
+                }
                 used.insert(grant);
             }
             "forbid" => {
