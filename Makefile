@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down images crds manifests fmt lint unit model test e2e demo bench-failover bench-gate bench-page \
-  gate-rounds
+.PHONY: help cluster cluster-down images crds manifests chart fmt lint unit model test e2e e2e-chart demo \
+  bench-failover bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -23,12 +23,15 @@ cluster-down: ## remove the test cluster and all that it made
 images: ## build the programs and write target/images/operator.tar and demo.tar
 	@images/build
 
-crds: ## write crds/ from the types
+crds: ## write crds/ and the chart's files/crds/ from the types
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::crds::tests::the_files_are_what_the_types_say
 
-manifests: crds ## write manifests/install.yaml from code, and the tables of docs/reference/privileges.md from it
-	@UPDATE=1 cargo test --quiet --lib -- --exact controller::install::tests::the_file_is_what_the_code_says
+manifests: crds ## write manifests/install.yaml from the chart, and the tables of docs/reference/privileges.md from it
+	@charts/manifest >target/install.yaml && mv target/install.yaml manifests/install.yaml
 	@UPDATE=1 cargo test --quiet --test privileges -- --exact the_page_is_what_is_installed
+
+chart: ## test the chart, without a cluster  [UPDATE=1 writes its snapshots and docs/reference/chart.md]
+	@charts/test
 
 fmt: ## format the code
 	cargo fmt --all
@@ -49,6 +52,9 @@ test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KE
 
 e2e: images ## the end-to-end suite, or the part whose names contain ONLY  [ONLY=pattern] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run $(ONLY)
+
+e2e-chart: images ## install, upgrade and uninstall with Helm while a bot trades  [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/chart/run
 
 demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged by the exchange  [KEEP=1]
 	KEEP=$(KEEP) examples/demo/run

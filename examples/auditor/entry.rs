@@ -52,6 +52,9 @@ pub struct Entry {
     /// The epoch that came with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
+    /// The first four characters of the API key that came with it: enough to tell two keys apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The id that the client gave the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_order_id: Option<String>,

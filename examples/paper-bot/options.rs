@@ -1,6 +1,7 @@
 //! What the bot is told by its arguments and its environment.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"];
 
 pub const USAGE: &str = "paper-bot [promote|demote|hang] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
   [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm] [--ignore-proxy]
-from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API; HTTP_PROXY, NO_PROXY";
+from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API, _CREDENTIALS (a folder with the file api-key); HTTP_PROXY, NO_PROXY";
 
 /// What it does.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Options {
     pub signing: Duration,
     /// 0: no control port.
     pub control: u16,
+    /// The folder with the file `api-key`; `None` where the bot has no keys.
+    pub credentials: Option<PathBuf>,
     /// The agent's local API; `None` where no agent runs.
     pub api: Option<String>,
     /// The role at the start, with its epoch and fencing token.
@@ -56,6 +59,7 @@ impl Options {
             exchange: exchange.ok_or("where is the exchange? set EXCHANGE_URL or --exchange")?,
             orders_per_second: args.parsed("--orders-per-second", 20.0)?,
             control: args.parsed("--control-port", 9000)?,
+            credentials: get("TRADINGBOT_CREDENTIALS").map(PathBuf::from),
             api: get("TRADINGBOT_API"),
             // Without an agent nobody else can trade.
             active: get("TRADINGBOT_ROLE").is_none_or(|role| role == "active"),

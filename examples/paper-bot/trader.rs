@@ -119,7 +119,9 @@ impl<'a> Desk<'a> {
             "account": name, "instance": instance, "fencingToken": role.token, "epoch": role.epoch,
             "sentMilliseconds": now_milliseconds(),
         });
-        let bytes = self.http.encode("POST", "/v1/orders", &[], &order.to_string());
+        let key = self.key();
+        let headers: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
+        let bytes = self.http.encode("POST", "/v1/orders", &headers, &order.to_string());
         self.placed += 1;
         let sent = self.send(&bytes, &allowed).await;
         if rests && !matches!(sent, Ok(false)) {
@@ -139,6 +141,12 @@ impl<'a> Desk<'a> {
             self.send(&bytes, &allowed).await?;
         }
         Ok(())
+    }
+
+    /// Read before every order, so that a new key needs neither a restart nor a signal.
+    fn key(&self) -> Option<String> {
+        let folder = self.options.credentials.as_ref()?;
+        Some(std::fs::read_to_string(folder.join("api-key")).ok()?.trim().to_owned())
     }
 
     fn headers(&self, role: &Role) -> [(&'static str, String); 3] {

@@ -33,6 +33,16 @@ impl Shell {
             Effect::Drain => self.drain(),
             Effect::CallSwitch => self.switch.begin(leadership(&self.state)),
             Effect::AbandonSwitch => self.switch.abandon(),
+            Effect::ReadCredentials => {
+                if let Some(credentials) = &mut self.credentials {
+                    credentials.read(self.messages.clone());
+                }
+            }
+            Effect::DropCredentials => {
+                if let Some(credentials) = &mut self.credentials {
+                    credentials.drop_all();
+                }
+            }
             Effect::Guard(deadline) => self.guards.set(deadline),
             Effect::Gate(passage) => {
                 if let Some(gate) = &self.gate {

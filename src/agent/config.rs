@@ -96,6 +96,7 @@ impl Settings {
             demote_hook: config.demote.is_some(),
             stop: Duration::from_secs(config.stop_seconds),
             switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
+            credentials: config.credentials.is_some(),
             path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
         };
         let host = variable("KUBERNETES_SERVICE_HOST")?;

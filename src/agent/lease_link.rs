@@ -204,7 +204,7 @@ impl LeaseLink {
 }
 
 /// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -220,7 +220,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The JSON Patch of a write (design, rules 6 and 7): pinned to holder, boot and epoch, with a value of `renew` that
 /// was never used before.
-fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
+pub fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
     let note = |name: &str| format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
     let test = |path: &str, value: String| json!({"op": "test", "path": path, "value": value});
     let set = |path: &str, value: String| json!({"op": "add", "path": path, "value": value});

@@ -7,6 +7,7 @@ mod canary;
 mod carry_out;
 mod clock;
 mod config;
+mod credentials;
 mod gate;
 mod guard;
 mod hooks;
@@ -27,6 +28,7 @@ mod unsent;
 use std::process::ExitCode;
 
 pub use config::Refusal;
+pub use lease_link::patch as lease_patch;
 
 /// Wrong use or wrong configuration, as in `sysexits.h`.
 const EX_USAGE: u8 = 64;

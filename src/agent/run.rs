@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::config::{Refusal, Settings};
+use super::credentials::{Credentials, Keys, Store};
 use super::gate::{Fence, Gate};
 use super::guard::{EXIT_SURVIVORS, Guards};
 use super::hooks::Hook;
@@ -84,6 +86,7 @@ pub(super) enum Message {
     Swept,
     Drained(u64),
     Path(OrderPath),
+    Credentials(u64, Result<Keys, String>),
 }
 
 pub(super) struct Shell {
@@ -95,6 +98,7 @@ pub(super) struct Shell {
     pub(super) hook_starter: HookStarter,
     pub(super) link: LeaseLink,
     pub(super) own_traffic: OwnTraffic,
+    pub(super) credentials: Option<Credentials>,
     pub(super) board: watch::Sender<Board>,
     pub(super) page: LeadershipPage,
     pub(super) messages: mpsc::Sender<Message>,
@@ -124,7 +128,10 @@ impl Shell {
     ) -> Result<Shell, Refusal> {
         let (messages, inbox) = mpsc::channel(64);
         let (see, sights) = mpsc::channel(16);
-        let processes = Processes::new(settings.command.clone(), Surroundings::new(&settings.config));
+        let keys = settings.config.credentials.as_ref().map(|config| Arc::new(Mutex::new(Store::new(config))));
+        let surroundings = Surroundings::new(&settings.config, keys.clone());
+        let processes = Processes::new(settings.command.clone(), surroundings);
+        let credentials = keys.map(|store| Credentials::new(client.clone(), &settings.config, store));
         let link = LeaseLink::new(client, &settings);
         let state = State::default();
         let (board, reader) = watch::channel(Board {
@@ -153,6 +160,7 @@ impl Shell {
         }
         Ok(Shell {
             own_traffic,
+            credentials,
             hook_starter: processes.hook_starter(),
             switch: DeadMansSwitch::new(settings.config.dead_mans_switch.as_ref(), processes.hook_starter()),
             fired: guards.fired(),
@@ -232,6 +240,12 @@ impl Shell {
             Message::Drained(errand) if errand == self.errands => self.feed(Input::Drained),
             Message::Swept => self.feed(Input::Swept),
             Message::Path(path) => self.feed(Input::Path(path)),
+            Message::Credentials(number, keys) => {
+                let answer = self.credentials.as_mut().and_then(|credentials| credentials.answered(number, keys));
+                if let Some(result) = answer {
+                    self.feed(Input::Credentials(result));
+                }
+            }
             Message::Hook(..) | Message::Drained(_) => {}
         }
     }
@@ -298,6 +312,9 @@ impl Shell {
             }
         }
         self.publish();
+        if let Some(credentials) = &mut self.credentials {
+            credentials.follow(leadership(&self.state).role, &self.board, &self.hook_starter);
+        }
     }
 
     /// Reaps everything that has ended.

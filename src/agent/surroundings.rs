@@ -5,6 +5,7 @@ use std::process::Command;
 
 use tracing::warn;
 
+use super::credentials;
 use crate::api::agent_config::AgentConfig;
 use crate::api::names;
 use crate::core::agent::Leadership;
@@ -36,12 +37,14 @@ pub(super) struct Surroundings {
     api: String,
     /// Address of the gate, and what is not connected to through it.
     proxy: Option<(String, String)>,
+    /// The keys of the exchange.
+    credentials: Option<credentials::Shared>,
     /// The limit of descriptors before the agent raised its own.
     descriptors: Option<libc::rlimit>,
 }
 
 impl Surroundings {
-    pub(super) fn new(config: &AgentConfig) -> Surroundings {
+    pub(super) fn new(config: &AgentConfig, credentials: Option<credentials::Shared>) -> Surroundings {
         let proxy = config.gate.as_ref().map(|gate| {
             let direct: Vec<_> = LOOPBACK.into_iter().chain(gate.no_proxy.iter().map(String::as_str)).collect();
             for name in PROXY.into_iter().chain(NO_PROXY).filter(|name| std::env::var_os(name).is_some()) {
@@ -53,7 +56,7 @@ impl Surroundings {
             (format!("http://127.0.0.1:{}", gate.port), direct.join(","))
         });
         let descriptors = proxy.is_some().then(raise_descriptors).flatten();
-        Surroundings { api: format!("http://127.0.0.1:{}", config.api_port), proxy, descriptors }
+        Surroundings { api: format!("http://127.0.0.1:{}", config.api_port), proxy, credentials, descriptors }
     }
 
     /// Prepares a process that is about to be started.
@@ -64,6 +67,9 @@ impl Surroundings {
             .env("TRADINGBOT_EPOCH", role.epoch.to_string())
             .env("TRADINGBOT_FENCING_TOKEN", role.token.to_string())
             .env("TRADINGBOT_API", &self.api);
+        if let Some(store) = &self.credentials {
+            command.env(names::CREDENTIALS_ENV, names::CREDENTIALS_DIR).envs(credentials::variables(store));
+        }
         if let Some((gate, direct)) = &self.proxy {
             for name in PROXY {
                 command.env(name, gate);

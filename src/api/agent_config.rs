@@ -29,6 +29,9 @@ pub struct AgentConfig {
     /// The gate that the bot's connections go through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateConfig>,
+    /// The keys of the exchange, for the bot that trades.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsConfig>,
     /// The pod shares its node's network: what is in there is not the bot's alone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub host_network: bool,
@@ -71,6 +74,32 @@ pub struct PeriodicCall {
     pub call: HookCall,
     /// From the beginning of one call to the next.
     pub every_seconds: u64,
+}
+
+/// An agent tries for this many seconds to read the credentials; then the promotion has failed.
+pub const CREDENTIALS_SECONDS: u64 = 10;
+
+/// The keys of the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialsConfig {
+    /// The Secret that they are in.
+    pub secret_name: String,
+    /// What of it the bot finds in its environment.
+    pub environment: Vec<KeyVariable>,
+    /// Called when they have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<HookCall>,
+}
+
+/// A key of a Secret as an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyVariable {
+    /// The variable.
+    pub name: String,
+    /// The key.
+    pub key: String,
 }
 
 /// The gate. Hosts are names, `*.` and a name, or addresses, each with a port or without.

@@ -80,6 +80,9 @@ pub struct TradingBotSpec {
     /// The account at the exchange, which no two bots of the cluster trade on at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
+    /// The keys of the exchange, which only the active can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
 }
 
 fn two() -> u32 {
@@ -415,4 +418,33 @@ pub enum Sharing {
     /// One bot.
     #[default]
     Exclusive,
+}
+
+/// The keys of the exchange. Only the account of the pod that holds the grant may read them, and only while it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// The Secret that they are in. The active finds each of its keys as a file in /run/tradingbot/credentials.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: String,
+    /// Keys that the active also finds in its environment. Not with the standbyMode Hot, where the process is there
+    /// before the keys are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub environment: Vec<CredentialVariable>,
+    /// Called when the Secret has changed and the files are new. Without it a bot reads its files again by itself, or is
+    /// restarted by you.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Hook>,
+}
+
+/// A key of the Secret as an environment variable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CredentialVariable {
+    /// The variable.
+    #[schemars(length(max = 200), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// The key of the Secret.
+    #[schemars(length(max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
 }

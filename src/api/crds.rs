@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions, generated from the types, and the text of the files in `crds/`.
+//! The CustomResourceDefinitions, generated from the types, and the text of their files.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -17,11 +17,16 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     vec![bot(), operation()]
 }
 
-/// The file of each kind, by its path in the repository.
+/// The folders that the files of the kinds are in: for people, and inside the chart, because Helm reads nothing else.
+pub const FOLDERS: [&str; 2] = ["crds", "charts/tradingbot-operator/files/crds"];
+
+/// The files of each kind, by their paths in the repository.
 pub fn files() -> Vec<(String, String)> {
-    all()
-        .into_iter()
-        .map(|crd| (format!("crds/{}.yaml", crd.spec.names.plural), GENERATED.to_owned() + &yaml(&crd)))
+    let text = |crd: &CustomResourceDefinition| GENERATED.to_owned() + &yaml(crd);
+    let named: Vec<_> = all().iter().map(|crd| (format!("{}.yaml", crd.spec.names.plural), text(crd))).collect();
+    FOLDERS
+        .iter()
+        .flat_map(|folder| named.iter().map(move |(name, text)| (format!("{folder}/{name}"), text.clone())))
         .collect()
 }
 

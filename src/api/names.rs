@@ -58,6 +58,10 @@ pub const AGENT_CREDENTIALS_DIR: &str = "/.tradingbot-credentials";
 pub const RUN_DIR: &str = "/run/tradingbot";
 /// The file in it that says what the bot may do.
 pub const LEADERSHIP_PAGE: &str = "leadership";
+/// Where the bot that trades finds the keys of the exchange, one file a key; not there otherwise.
+pub const CREDENTIALS_DIR: &str = "/run/tradingbot/credentials";
+/// The environment variable that names it.
+pub const CREDENTIALS_ENV: &str = "TRADINGBOT_CREDENTIALS";
 /// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch>/{username,password}`.
 pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
 /// The environment variable with the agent's configuration, as JSON.

@@ -24,6 +24,8 @@ const DEMOTE: &str = "/properties/spec/properties/hooks/properties/demote";
 const DEAD_MANS_SWITCH: &str = "/properties/spec/properties/hooks/properties/deadMansSwitch";
 const RECONCILIATION: &str = "/properties/spec/properties/reconciliation";
 
+const CREDENTIALS: &str = "/properties/spec/properties/credentials";
+const RELOAD: &str = "/properties/spec/properties/credentials/properties/reload";
 const ORDER_GATE: &str = "/properties/spec/properties/orderGate";
 
 /// A host as `core::gate::HostRule` reads it, as a CEL string. The agent looks at it again.
@@ -163,6 +165,27 @@ pub const BOT: &[Rule] = &[
         "self.timeoutSeconds <= self.everySeconds",
         "spec.hooks.deadMansSwitch.timeoutSeconds (5 where it is not set) must not be more than everySeconds, so that one call has ended when the next is due: make timeoutSeconds shorter or everySeconds longer.",
     ),
+    rule(
+        SPEC,
+        "!has(self.credentials) || ((!has(self.template.spec.serviceAccountName) || self.template.spec.serviceAccountName == '') && (!has(self.template.spec.serviceAccount) || self.template.spec.serviceAccount == ''))",
+        "spec.template.spec.serviceAccountName must not be set with spec.credentials, because every pod would run under that account and a standby could read the keys: remove it, so that each pod gets an account of its own, or remove spec.credentials.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.credentials) || !has(self.credentials.environment) || size(self.credentials.environment) == 0 || self.standbyMode != 'Hot'",
+        "spec.credentials.environment must be empty with standbyMode Hot, because the process runs before it may have the keys and an environment cannot be changed: let the bot read the files in /run/tradingbot/credentials when it is promoted, or set standbyMode to Warm.",
+    ),
+    rule(
+        CREDENTIALS,
+        "!has(self.environment) || self.environment.all(a, self.environment.exists_one(b, b.name == a.name))",
+        "spec.credentials.environment has two variables of one name: rename one of them.",
+    ),
+    rule(
+        CREDENTIALS,
+        "!has(self.environment) || self.environment.all(e, !e.name.startsWith('TRADINGBOT_'))",
+        "The names of spec.credentials.environment must not begin with TRADINGBOT_, because the agent sets its own variables under such names: rename them.",
+    ),
+    rule(RELOAD, HOOK, HOOK_MESSAGE),
     rule(
         RECONCILIATION,
         "(has(self.command) && size(self.command) > 0) != has(self.jobTemplate)",

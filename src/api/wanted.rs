@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::agent_config::CREDENTIALS_SECONDS;
 use super::bot::*;
 use crate::core::failover;
 use crate::core::gate::HostRule;
@@ -29,6 +30,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         reconciliation,
         order_gate: _,
         account,
+        credentials,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -43,7 +45,9 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         target: seconds(*target_seconds),
         restarts: *in_place_restarts,
         stop_time: Duration::from_secs(stop_seconds(&bot.spec)) + hook_time(hooks.demote.as_ref()),
-        promotion_time: Duration::from_secs(START_SECONDS) + hook_time(hooks.promote.as_ref()),
+        promotion_time: Duration::from_secs(START_SECONDS)
+            + hook_time(hooks.promote.as_ref())
+            + Duration::from_secs(credentials.as_ref().map_or(0, |_| CREDENTIALS_SECONDS)),
         reconciliation: reconciliation.as_ref().map(reconciliation_from),
         revision: revision(&bot.spec),
         account: account.as_ref().map(|Account { name, sharing: Sharing::Exclusive }| name.clone()),
@@ -107,6 +111,43 @@ pub fn bad_host(spec: &TradingBotSpec) -> Option<String> {
     listed("allowedHosts", allowed_hosts).or_else(|| listed("standbyHosts", standby_hosts))
 }
 
+/// A sentence about the first place of the template where every pod gets the Secret that only the active shall have: a
+/// rule of the schema over all of them would be refused as too costly.
+pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
+    let secret = spec.credentials.as_ref()?.secret_name.as_str();
+    let pod = spec.template.spec.as_ref()?;
+    let of = |name: Option<&String>| name.is_some_and(|name| name == secret);
+    let volume = pod.volumes.iter().flatten().find(|volume| {
+        let projected = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+        of(volume.secret.as_ref().and_then(|s| s.secret_name.as_ref()))
+            || projected.into_iter().any(|source| source.secret.as_ref().is_some_and(|s| s.name == secret))
+    });
+    let containers = || pod.containers.iter().chain(pod.init_containers.iter().flatten());
+    let container = containers().find(|container| {
+        let keys = container.env.iter().flatten().filter_map(|e| e.value_from.as_ref()?.secret_key_ref.as_ref());
+        let all = container.env_from.iter().flatten().filter_map(|e| e.secret_ref.as_ref());
+        keys.into_iter().any(|key| key.name == secret) || all.into_iter().any(|of| of.name == secret)
+    });
+    let Hooks { promote, demote, dead_mans_switch } = &spec.hooks;
+    let hooks = [promote, demote].into_iter().flatten().map(|hook| &hook.http);
+    let hooks = hooks.chain(dead_mans_switch.as_ref().map(|switch| &switch.http));
+    let reload = spec.credentials.as_ref().and_then(|c| c.reload.as_ref()).map(|hook| &hook.http);
+    let hook = hooks
+        .chain(reload)
+        .flatten()
+        .any(|http| http.basic_auth_secret_ref.as_ref().is_some_and(|named| named.name == secret));
+    let place = match (volume, container) {
+        (Some(volume), _) => format!("volume '{}' of spec.template", volume.name),
+        (None, Some(container)) => format!("container '{}' of spec.template", container.name),
+        (None, None) if hook => "basicAuthSecretRef of a hook".to_owned(),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "The {place} gives every pod the Secret '{secret}', which spec.credentials keeps from standbys: remove it there, \
+         or use another Secret."
+    ))
+}
+
 /// Everything of a spec that pods are made from.
 #[derive(Serialize)]
 struct PodSource<'a> {
@@ -120,6 +161,8 @@ struct PodSource<'a> {
     // Left out where they are not set, so that pods made before they existed are not outdated.
     #[serde(skip_serializing_if = "Option::is_none")]
     gate: Option<GateSource<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<&'a Credentials>,
 }
 
 /// What of the gate pods are made from; the NetworkPolicy itself is not.
@@ -147,6 +190,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         reconciliation: _,
         order_gate,
         account: _,
+        credentials,
     } = spec;
     let source = PodSource {
         standby_mode: *standby_mode,
@@ -162,6 +206,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
             no_proxy: &gate.no_proxy,
             canary: gate.network_policy.is_some(),
         }),
+        credentials: credentials.as_ref(),
     };
     // Maps in it are ordered, so the same spec always gives the same text.
     let text = serde_json::to_vec(&source).unwrap_or_default();
@@ -216,6 +261,41 @@ mod tests {
             Some(OrderGate { standby_hosts: vec!["a:443".into(), "1.2.3".into()], ..OrderGate::default() });
         let sentence = bad_host(&bot.spec).unwrap();
         assert!(sentence.contains("'1.2.3' of spec.orderGate.standbyHosts is neither a host name"), "{sentence}");
+    }
+
+    #[test]
+    fn a_template_that_gives_every_pod_the_actives_secret_is_named() {
+        let mut bot = smallest();
+        let keys = |bot: &mut TradingBot| {
+            bot.spec.credentials =
+                Some(Credentials { secret_name: "keys".into(), environment: Vec::new(), reload: None });
+        };
+        bot.spec.template.spec = serde_json::from_value(serde_json::json!({
+            "containers": [{"name": "bot"}, {"name": "log", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]}],
+        }))
+        .unwrap();
+        assert_eq!(shared_credentials(&bot.spec), None, "without credentials there is nothing to keep");
+        keys(&mut bot);
+        let sentence = shared_credentials(&bot.spec).unwrap();
+        assert!(sentence.contains("container 'log'") && sentence.contains("Secret 'keys'"), "{sentence}");
+        for volume in [
+            serde_json::json!({"name": "v", "secret": {"secretName": "keys"}}),
+            serde_json::json!({"name": "v", "projected": {"sources": [{"secret": {"name": "keys"}}]}}),
+        ] {
+            bot.spec.template.spec =
+                serde_json::from_value(serde_json::json!({"containers": [{"name": "bot"}], "volumes": [volume]}))
+                    .unwrap();
+            assert!(shared_credentials(&bot.spec).unwrap().contains("volume 'v'"));
+        }
+        bot.spec.template.spec = serde_json::from_value(
+            serde_json::json!({"containers": [{"name": "bot", "envFrom": [{"secretRef": {"name": "other"}}]}]}),
+        )
+        .unwrap();
+        assert_eq!(shared_credentials(&bot.spec), None);
+        bot.spec.hooks.promote =
+            serde_json::from_value(serde_json::json!({"http": {"port": 1, "basicAuthSecretRef": {"name": "keys"}}}))
+                .unwrap();
+        assert!(shared_credentials(&bot.spec).unwrap().contains("basicAuthSecretRef"));
     }
 
     #[test]

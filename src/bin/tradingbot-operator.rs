@@ -7,7 +7,7 @@ use tradingbot::runtime::telemetry;
 
 const USAGE: &str = "usage: tradingbot-operator run | crds\n
 run   serve all TradingBots; settings come from the environment: POD_NAME, POD_NAMESPACE, POD_UID, OPERATOR_IMAGE, \
-                     ADMIN_ADDRESS (0.0.0.0:8080), LOG (info), LOG_FORMAT (text or json)
+                     WATCH_NAMESPACES (all), ADMIN_ADDRESS (0.0.0.0:8080), LOG (info), LOG_FORMAT (text or json)
 crds  print the CustomResourceDefinitions as YAML";
 
 #[tokio::main]

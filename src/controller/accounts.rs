@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ApiResource, ListParams, Object};
 use kube::{Api, Client, ResourceExt};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{CallError, call};
 use super::registry::BotKey;
+use super::scope::Scope;
 use crate::api::account_lease;
 use crate::api::bot::TradingBot;
 use crate::api::bot_status::AccountState;
@@ -66,6 +68,7 @@ pub struct AccountObserved {
 pub async fn observe(
     client: &Client,
     operator_namespace: &str,
+    scope: &Scope,
     accounts: &Accounts,
     bot: &TradingBot,
     own_lease: Option<&LeaseRecord>,
@@ -85,7 +88,7 @@ pub async fn observe(
     let object = call(leases.get_opt(&account_lease::name_of(&name))).await?;
     let lease = object.as_ref().map(|object| account_lease::read(&name, object));
     let claims = match needs_claims(&record, &me, lease.as_ref(), own_lease) {
-        true => Some(claims(client, &name, &me).await?),
+        true => Some(claims(client, scope, &name, &me).await?),
         false => None,
     };
     let holder = match said_to_hold(lease.as_ref(), &record).filter(|holder| *holder != me) {
@@ -136,11 +139,17 @@ struct Named {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct TradingPart {}
 
-/// Bots of the whole cluster, this one left out, that hold the account or may trade on it, by their own status.
-async fn claims(client: &Client, account: &str, me: &BotRef) -> Result<Vec<Claim>, CallError> {
-    let bots: Api<Object<SpecPart, StatusPart>> = Api::all_with(client.clone(), &ApiResource::erase::<TradingBot>(&()));
-    let listed = call(bots.list(&ListParams::default())).await?;
-    let others = listed.items.iter().filter(|bot| bot.metadata.uid.as_ref() != Some(&me.uid));
+/// Bots of all namespaces that are looked after, this one left out, that hold the account or may trade on it, by their own status.
+async fn claims(client: &Client, scope: &Scope, account: &str, me: &BotRef) -> Result<Vec<Claim>, CallError> {
+    let kind = ApiResource::erase::<TradingBot>(&());
+    let apis: Vec<Api<Object<SpecPart, StatusPart>>> = scope.each(|namespace| match namespace {
+        None => Api::all_with(client.clone(), &kind),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+    });
+    let all = ListParams::default();
+    let listed = try_join_all(apis.iter().map(|bots| call(bots.list(&all)))).await?;
+    let bots = listed.iter().flat_map(|list| &list.items);
+    let others = bots.filter(|bot| bot.metadata.uid.as_ref() != Some(&me.uid));
     Ok(others.filter_map(|bot| claim(bot, account)).collect())
 }
 

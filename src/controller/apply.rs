@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use tracing::{debug, info};
 
 use super::build;
 use super::call::{CallError, call};
+use super::children::is_ours;
 use super::conditions::{Troubles, conditions, ready_standbys};
 use super::election::Leadership;
 use super::finalize::finalize;
@@ -204,7 +205,33 @@ impl Applier<'_> {
         for claim in build::claims(bot, slot) {
             self.create_claim(&claim).await?;
         }
+        if build::template_account(bot).is_none() {
+            self.create_account(slot).await?;
+        }
         self.create(&build::pod(bot, slot, self.agent_image)).await
+    }
+
+    /// A pod is refused without its account. Those of the wanted slots are there already; a rollout may take another
+    /// slot, whose account is bound in the round that the pod itself causes.
+    async fn create_account(&self, slot: u32) -> Result<(), CallError> {
+        let bot = &self.observed.bot;
+        let account = build::slot_account(bot, slot);
+        let name = account.metadata.name.clone().unwrap_or_default();
+        let accounts = self.api::<ServiceAccount>();
+        match call(accounts.get_metadata_opt(&name)).await? {
+            Some(there) if is_ours(&there.metadata, bot) => return Ok(()),
+            Some(_) => {
+                return Err(CallError::Conflict(format!(
+                    "ServiceAccount {name} is there already and belongs to something else; delete it, or name the bot otherwise"
+                )));
+            }
+            None => {}
+        }
+        self.leadership.check()?;
+        match call(accounts.create(&PostParams::default(), &account)).await {
+            Err(CallError::Conflict(_)) => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     /// Creates an object of ours; one that is there already and is ours is as good.

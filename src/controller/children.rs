@@ -1,9 +1,12 @@
 //! Keeps the objects around a bot's pods as they should be, and writes only what is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -44,11 +47,17 @@ impl Children {
         let bot = &observed.bot;
         let accounts = observed.pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.clone()).collect();
         let api_server = operator.world.api_server.addresses();
-        let build::Children { services, service_account, role, role_binding, budget, policy } =
+        let build::Children { services, service_accounts, role, role_binding, budget, policy } =
             build::children(bot, &accounts, &api_server);
-        self.keep_one(operator, bot, service_account).await?;
+        let wanted: BTreeSet<_> = service_accounts.iter().filter_map(|a| a.metadata.name.clone()).collect();
+        for account in service_accounts {
+            self.keep_one(operator, bot, account).await?;
+        }
         self.keep_one(operator, bot, role).await?;
         self.keep_one(operator, bot, role_binding).await?;
+        for account in self.slot_accounts(operator, bot).difference(&wanted) {
+            self.remove_one::<ServiceAccount>(operator, bot, account).await?;
+        }
         for service in services {
             self.keep_one(operator, bot, service).await?;
         }
@@ -62,6 +71,42 @@ impl Children {
                 self.remove_one::<NetworkPolicy>(operator, bot, &name).await
             }
         }
+    }
+
+    /// Lets one account read the exchange's keys, or nobody, and answers which. Nobody: there is no binding at all.
+    ///
+    /// # Errors
+    /// What became of the first write that failed, as a sentence that names the object.
+    pub async fn keep_credentials(
+        &mut self,
+        operator: &Operator,
+        bot: &TradingBot,
+        reader: Option<String>,
+    ) -> Result<Option<String>, CallError> {
+        let name = build::credentials_name(bot.metadata.name.as_deref().unwrap_or_default());
+        let Some(account) = &reader else {
+            // First of all: whoever had it loses it.
+            self.remove_one::<RoleBinding>(operator, bot, &name).await?;
+            if bot.spec.credentials.is_none() {
+                self.remove_one::<Role>(operator, bot, &name).await?;
+            }
+            return Ok(None);
+        };
+        if let Some(role) = build::credentials_role(bot) {
+            self.keep_one(operator, bot, role).await?;
+        }
+        self.keep_one(operator, bot, build::credentials_binding(bot, account.clone())).await?;
+        Ok(reader)
+    }
+
+    /// The slots' accounts that there are, as far as the watch and our own writes tell.
+    fn slot_accounts(&self, operator: &Operator, bot: &TradingBot) -> BTreeSet<String> {
+        let namespace = bot.metadata.namespace.as_deref().unwrap_or_default();
+        let written = self.applied.keys().filter(|(kind, of, _)| *kind == ServiceAccount::KIND && of == namespace);
+        let mut names = operator.world.children.names(ServiceAccount::KIND, namespace);
+        names.extend(written.map(|(_, _, name)| name.clone()));
+        names.retain(|name| build::slot_of_account(bot.metadata.name.as_deref().unwrap_or_default(), name).is_some());
+        names
     }
 
     /// Removes a child that is wanted no more; one of that name that is not ours is left alone.
@@ -80,7 +125,7 @@ impl Children {
         }
         let api = Api::<K>::namespaced(operator.client.clone(), &namespace);
         if let Some(there) = call(api.get_metadata_opt(name)).await?
-            && is_controlled_by(&there.metadata, bot.metadata.uid.as_deref().unwrap_or_default())
+            && is_ours(&there.metadata, bot)
         {
             operator.leadership.check()?;
             let this_one = Preconditions { uid: there.metadata.uid, resource_version: None };
@@ -142,7 +187,7 @@ impl Children {
 }
 
 /// What carries no owner (design, rule 14) is known by the bot's label.
-fn is_ours(meta: &kube::api::ObjectMeta, bot: &TradingBot) -> bool {
+pub(super) fn is_ours(meta: &kube::api::ObjectMeta, bot: &TradingBot) -> bool {
     let uid = bot.metadata.uid.as_deref().unwrap_or_default();
     let labelled = meta.labels.as_ref().and_then(|l| l.get(LABEL_BOT)) == bot.metadata.name.as_ref();
     let owned = meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::credentials::Access;
 use super::policy_probe::Enforcement;
 use crate::api::names::CANARY_PORT;
 use crate::core::failover::{AccountState, Block, Observation, Phase, Record, Spec, Trigger};
@@ -25,6 +26,8 @@ pub struct Troubles {
     pub refused: Option<String>,
     /// What is known of the NetworkPolicy for standbys; `None`: none is asked for.
     pub policy: Option<Enforcement>,
+    /// Who may read the exchange's keys; `None`: there are none.
+    pub credentials: Option<Access>,
 }
 
 /// All conditions, with the times of those that did not change kept.
@@ -50,6 +53,7 @@ pub fn conditions(
         .into_iter()
         .chain(troubles.policy.as_ref().map(|known| policy_enforced(known, before)))
         .chain(account_held(record))
+        .chain(troubles.credentials.as_ref().map(credentials_withheld))
         .map(|v| {
             let old = before.iter().find(|c| c.type_ == v.kind && c.status == v.status);
             Condition {
@@ -165,6 +169,22 @@ fn account_held(record: &Record) -> Option<Verdict> {
         (AccountState::Waiting, _) => ("False", "NotTaken", view.sentence()),
     };
     Some(Verdict { kind, status, reason, message })
+}
+
+/// Absent where the bot has no credentials.
+fn credentials_withheld(access: &Access) -> Verdict {
+    let (status, reason, message) = match access {
+        Access::Given { account, secret } => {
+            ("True", "ActiveOnly", format!("Of this bot's accounts only {account} may read Secret {secret}."))
+        }
+        Access::Withheld { secret } => (
+            "True",
+            "Nobody",
+            format!("Nobody holds the grant, so none of this bot's accounts may read Secret {secret}."),
+        ),
+        Access::Refused(why) => ("False", "Refused", why.clone()),
+    };
+    Verdict { kind: "CredentialsWithheld", status, reason, message }
 }
 
 fn template_accepted(seen: &Observation) -> Verdict {

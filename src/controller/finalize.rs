@@ -35,9 +35,12 @@ pub async fn finalize(client: &Client, leadership: &Leadership, observed: &Obser
     end.delete_controlled::<JobObject>().await?;
     end.delete_controlled::<PodObject>().await?;
     let names = build::agent_access_name(end.bot);
+    let credentials = build::credentials_name(end.bot);
+    end.delete_named::<RoleBinding>(&credentials).await?;
+    end.delete_named::<Role>(&credentials).await?;
     end.delete_named::<RoleBinding>(&names).await?;
     end.delete_named::<Role>(&names).await?;
-    end.delete_named::<ServiceAccount>(&names).await?;
+    end.delete_unowned::<ServiceAccount>().await?;
     end.delete_named::<Lease>(end.bot).await?;
     end.remove_finalizer(&observed.bot).await
 }
@@ -66,6 +69,21 @@ impl End<'_> {
         for object in call(self.api::<K>().list_metadata(&labelled)).await?.items {
             let meta = &object.metadata;
             if is_controlled_by(meta, self.uid) && meta.deletion_timestamp.is_none() {
+                self.delete::<K>(meta.name.as_deref().unwrap_or_default(), meta.uid.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes all of a kind that carries the bot's label and no owner.
+    async fn delete_unowned<K>(&self) -> Result<(), CallError>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let labelled = ListParams::default().labels(&format!("{LABEL_BOT}={}", self.bot));
+        for object in call(self.api::<K>().list_metadata(&labelled)).await?.items {
+            let meta = &object.metadata;
+            if meta.owner_references.iter().flatten().next().is_none() && meta.deletion_timestamp.is_none() {
                 self.delete::<K>(meta.name.as_deref().unwrap_or_default(), meta.uid.clone()).await?;
             }
         }

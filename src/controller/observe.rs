@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use super::call::{CallError, call};
 use super::election::Leadership;
 use super::registry::BotKey;
+use super::scope::Scope;
 use super::watches::World;
 use super::{accounts, jobs, pods};
 use crate::api::bot::TradingBot;
@@ -72,6 +73,7 @@ impl Revisions {
 pub async fn observe(
     client: &Client,
     operator_namespace: &str,
+    scope: &Scope,
     key: &BotKey,
     world: &World,
     leadership: &Leadership,
@@ -100,7 +102,8 @@ pub async fn observe(
     let members: Vec<PodObject> = members.into_iter().filter(|pod| is_controlled_by(&pod.metadata, &uid)).collect();
     let own_jobs = listed_jobs.items.iter().filter(|job| is_controlled_by(&job.metadata, &uid));
     let own_lease = lease.as_ref().map(lease::read);
-    let account = accounts::observe(client, operator_namespace, &world.accounts, &bot, own_lease.as_ref()).await?;
+    let account =
+        accounts::observe(client, operator_namespace, scope, &world.accounts, &bot, own_lease.as_ref()).await?;
     let facts = Observation {
         lease: own_lease,
         pods: members.iter().map(|pod| pods::read(pod, &bot.spec.container_name, &world.nodes)).collect(),

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::election::Election;
 use super::metrics::Metrics;
 use super::observe::Revisions;
+use super::scope::Scope;
 use super::watches::{self, World};
 use super::worker::{Board, Operator};
 use crate::runtime::admin::{self, Readiness};
@@ -29,6 +30,8 @@ pub struct Settings {
     pub pod_uid: Option<String>,
     /// The image that agents are copied from: its own.
     pub image: String,
+    /// Whose bots it looks after.
+    pub scope: Scope,
     /// Where `/live`, `/ready` and `/metrics` are served.
     pub admin: SocketAddr,
     /// How logs are written.
@@ -55,6 +58,7 @@ impl Settings {
             namespace: needed("POD_NAMESPACE")?,
             pod_uid: get("POD_UID").filter(|text| !text.is_empty()),
             image: needed("OPERATOR_IMAGE")?,
+            scope: Scope::parse(&get("WATCH_NAMESPACES").unwrap_or_default())?,
             admin: admin.parse().map_err(|_| {
                 format!("ADMIN_ADDRESS '{admin}' is not an address and a port; use for example 0.0.0.0:8080.")
             })?,
@@ -83,7 +87,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
 
     let world = World::default();
     let readiness = Readiness::default();
-    let mut watches = watches::start(&watching, &settings.namespace, &world, &readiness);
+    let mut watches = watches::start(&watching, &settings.namespace, &settings.scope, &world, &readiness);
     let board = Arc::new(Board::default());
     let page = {
         let (metrics, board, world) = (metrics.clone(), board.clone(), world.clone());
@@ -114,6 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         recorder: Recorder::new(requests, reporter),
         agent_image: settings.image,
         namespace: settings.namespace.clone(),
+        scope: settings.scope,
         board,
         policies: Arc::default(),
     };

@@ -39,19 +39,22 @@ impl Sightings {
         changed
     }
 
-    /// The watch was broken and has listed everything anew. A Lease that is absent may have come and gone meanwhile, so
+    /// The watch of a namespace (`None`: of all) was broken and has listed everything anew. A Lease that is absent may have come and gone meanwhile, so
     /// its absence counts from now; one that is there shows by its version whether it has changed.
-    pub fn relisted(&self, now: Mono) {
-        for seen in self.lock().values_mut().filter(|seen| seen.outline.is_none()) {
-            seen.sighting.at = now;
+    pub fn relisted(&self, within: Option<&str>, now: Mono) {
+        for (key, seen) in self.lock().iter_mut() {
+            if is_within(key, within) && seen.outline.is_none() {
+                seen.sighting.at = now;
+            }
         }
     }
 
-    /// The bots whose Leases are known and not among `present`: theirs were deleted while we were not watching.
-    pub fn missing_from(&self, present: &BTreeSet<BotKey>) -> Vec<BotKey> {
+    /// The bots of a namespace (`None`: of all) whose Leases are known and not among `present`: theirs were deleted while
+    /// we were not watching.
+    pub fn missing_from(&self, within: Option<&str>, present: &BTreeSet<BotKey>) -> Vec<BotKey> {
         let all = self.lock();
         all.iter()
-            .filter(|(key, seen)| seen.outline.is_some() && !present.contains(key))
+            .filter(|(key, seen)| is_within(key, within) && seen.outline.is_some() && !present.contains(key))
             .map(|(k, _)| k.clone())
             .collect()
     }
@@ -76,6 +79,10 @@ impl Sightings {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BotKey, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_within(key: &BotKey, namespace: Option<&str>) -> bool {
+    namespace.is_none_or(|namespace| key.namespace == namespace)
 }
 
 #[cfg(test)]
@@ -119,10 +126,21 @@ mod tests {
     fn a_lease_deleted_while_nobody_watched_is_found_and_reported_once() {
         let (all, key) = (Sightings::default(), BotKey::new("ns", "doge"));
         all.note(&key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
-        assert_eq!(all.missing_from(&BTreeSet::new()), std::slice::from_ref(&key));
+        assert_eq!(all.missing_from(None, &BTreeSet::new()), std::slice::from_ref(&key));
         assert!(all.note(&key, None, Mono::both(5)));
-        assert!(all.missing_from(&BTreeSet::new()).is_empty());
+        assert!(all.missing_from(None, &BTreeSet::new()).is_empty());
         assert_eq!(all.of(&key).unwrap(), Sighting { version: None, at: Mono::both(5) });
+    }
+
+    #[test]
+    fn what_one_namespace_lists_says_nothing_of_another() {
+        let (all, here, there) = (Sightings::default(), BotKey::new("a", "doge"), BotKey::new("b", "doge"));
+        all.note(&here, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
+        all.note(&there, None, Mono::both(1));
+        all.relisted(Some("a"), Mono::both(7));
+        assert_eq!(all.of(&there).unwrap().at, Mono::both(1));
+        assert!(all.missing_from(Some("b"), &BTreeSet::new()).is_empty());
+        assert_eq!(all.missing_from(Some("a"), &BTreeSet::new()), [here]);
     }
 
     #[test]
@@ -130,7 +148,7 @@ mod tests {
         let (all, gone, held_key) = (Sightings::default(), BotKey::new("ns", "gone"), BotKey::new("ns", "held"));
         all.note(&gone, None, Mono::both(1));
         all.note(&held_key, Some(&held("1", "b/1", AgentState::Active)), Mono::both(1));
-        all.relisted(Mono::both(7));
+        all.relisted(None, Mono::both(7));
         assert_eq!(all.of(&gone).unwrap().at, Mono::both(7));
         assert_eq!(all.of(&held_key).unwrap().at, Mono::both(1));
     }

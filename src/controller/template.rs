@@ -13,7 +13,7 @@ use super::build;
 use super::call::{CallError, call};
 use super::worker::Operator;
 use crate::api::bot::TradingBot;
-use crate::api::wanted::{bad_host, revision};
+use crate::api::wanted::{bad_host, revision, shared_credentials};
 
 /// A refusal may have a cause outside the template, such as a quota: it is asked again after this long.
 const RECHECK: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ impl TemplateCheck {
         {
             return Ok(known.error.clone());
         }
-        if let Some(error) = bad_host(&bot.spec) {
+        if let Some(error) = bad_host(&bot.spec).or_else(|| shared_credentials(&bot.spec)) {
             self.answer = Some(Answer { revision, error: Some(error.clone()), at: Instant::now() });
             return Ok(Some(error));
         }

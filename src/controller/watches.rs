@@ -21,12 +21,13 @@ use kube::runtime::watcher::{self, Event, watcher as watch};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::accounts::Accounts;
 use super::api_server::{self, ApiServer};
 use super::nodes::{NodeFacts, Nodes};
 use super::registry::{BotKey, Registry, Trigger};
+use super::scope::Scope;
 use super::sightings::Sightings;
 use crate::api::bot::TradingBot;
 use crate::api::names::{LABEL_ACCOUNT, LABEL_BOT};
@@ -102,6 +103,17 @@ impl ChildVersions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
+    /// The names of the objects of a kind in a namespace.
+    pub fn names(&self, kind: &'static str, namespace: &str) -> BTreeSet<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = all.range((kind, namespace.to_owned(), String::new())..);
+        of_kind
+            .map(|(key, _)| key)
+            .take_while(|key| key.0 == kind && key.1 == namespace)
+            .map(|key| key.2.clone())
+            .collect()
+    }
+
     /// Answers whether anything but a status has changed.
     fn note(&self, key: ChildKey, version: Option<String>) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,15 +124,22 @@ impl ChildVersions {
     }
 }
 
-/// Starts all watches; `namespace` is the operator's own. They run until the set is dropped; readiness waits for the first full list of each.
-pub fn start(client: &Client, namespace: &str, world: &World, readiness: &Readiness) -> JoinSet<()> {
+/// Starts all watches; `namespace` is the operator's own, `scope` says where the bots are. They run until the set is
+/// dropped; readiness waits for the first full list of each.
+pub fn start(client: &Client, namespace: &str, scope: &Scope, world: &World, readiness: &Readiness) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(watch_bots(client.clone(), world.clone(), readiness.waits_for("the list of TradingBots")));
-    tasks.spawn(watch_leases(client.clone(), world.clone(), readiness.waits_for("the list of Leases")));
+    for bots in scope.apis(client) {
+        tasks.spawn(watch_bots(bots, world.clone(), readiness.waits_for("the list of TradingBots")));
+    }
+    for (leases, within) in scope.apis(client).into_iter().zip(scope.each(|within| within.map(ToOwned::to_owned))) {
+        tasks.spawn(watch_leases(leases, within, world.clone(), readiness.waits_for("the list of Leases")));
+    }
     let accounts = Api::namespaced(client.clone(), namespace);
     tasks.spawn(watch_accounts(accounts, world.clone(), readiness.waits_for("the list of accounts")));
     tasks.spawn(watch_nodes(client.clone(), world.clone(), readiness.waits_for("the list of nodes")));
-    tasks.spawn(watch_operations(client.clone(), world.clone(), readiness.waits_for("the list of operations")));
+    for operations in scope.apis(client) {
+        tasks.spawn(watch_operations(operations, world.clone(), readiness.waits_for("the list of operations")));
+    }
     let addresses = readiness.waits_for("the addresses of the API server");
     let service = readiness.waits_for("the API server's Service");
     tasks.spawn(watch_api_server::<EndpointSlice>(
@@ -137,7 +156,7 @@ pub fn start(client: &Client, namespace: &str, world: &World, readiness: &Readin
         config().fields(&format!("metadata.name={}", api_server::SERVICE)),
         |known, service, there| known.note_service(service, there),
     ));
-    let mut wakes = Wakes { tasks, client, world, readiness };
+    let mut wakes = Wakes { tasks, client, scope, world, readiness };
     wakes.on::<Pod>("the list of pods", Trigger::Pod);
     wakes.on::<Job>("the list of Jobs", Trigger::Job);
     wakes.on::<Service>("the list of Services", Trigger::Child);
@@ -153,6 +172,7 @@ pub fn start(client: &Client, namespace: &str, world: &World, readiness: &Readin
 struct Wakes<'a> {
     tasks: JoinSet<()>,
     client: &'a Client,
+    scope: &'a Scope,
     world: &'a World,
     readiness: &'a Readiness,
 }
@@ -161,30 +181,48 @@ impl Wakes<'_> {
     /// Any change of a child of this kind wakes its bot.
     fn on<K>(&mut self, what: &'static str, trigger: Trigger)
     where
-        K: Resource<DynamicType = ()> + k8s_openapi::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + k8s_openapi::Resource
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
     {
-        let api = Api::<PartialObjectMeta<K>>::all(self.client.clone());
-        let (world, not_yet) = (self.world.clone(), self.readiness.waits_for(what));
-        self.tasks.spawn(async move {
-            let stream = watch(api, labelled());
-            let mut relisted = Relist::default();
-            each(stream, not_yet, |event| {
-                for (object, there) in relisted.changes(event) {
-                    let Some(key) = bot_of(&object) else { continue };
-                    let child = (K::KIND, key.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
-                    let version = there.then(|| child_version(&object.metadata));
-                    if trigger != Trigger::Child || world.children.note(child, version) {
-                        world.registry.wake(&key, trigger);
-                    }
-                }
-            })
-            .await;
-        });
+        for api in self.scope.apis(self.client) {
+            let (world, not_yet) = (self.world.clone(), self.readiness.waits_for(what));
+            self.tasks.spawn(watch_children::<K>(api, trigger, world, not_yet));
+        }
     }
 }
 
-async fn watch_bots(client: Client, world: World, not_yet: NotYet) {
-    let stream = watch(Api::<PartialObjectMeta<TradingBot>>::all(client), config());
+async fn watch_children<K>(api: Api<PartialObjectMeta<K>>, trigger: Trigger, world: World, not_yet: NotYet)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + k8s_openapi::Resource
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    let stream = watch(api, labelled());
+    let mut relisted = Relist::default();
+    each(stream, not_yet, |event| {
+        for (object, there) in relisted.changes(event) {
+            let Some(key) = bot_of(&object) else { continue };
+            let child = (K::KIND, key.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
+            let version = there.then(|| child_version(&object.metadata));
+            if trigger != Trigger::Child || world.children.note(child, version) {
+                world.registry.wake(&key, trigger);
+            }
+        }
+    })
+    .await;
+}
+
+async fn watch_bots(bots: Api<PartialObjectMeta<TradingBot>>, world: World, not_yet: NotYet) {
+    let stream = watch(bots, config());
     let mut relisted = Relist::default();
     let mut outlines = BTreeMap::new();
     each(stream, not_yet, |event| {
@@ -214,8 +252,9 @@ async fn watch_bots(client: Client, world: World, not_yet: NotYet) {
     .await;
 }
 
-async fn watch_leases(client: Client, world: World, not_yet: NotYet) {
-    let stream = watch(Api::<Lease>::all(client), labelled());
+/// The Leases of all bots `within` a namespace, or of all.
+async fn watch_leases(leases: Api<Lease>, within: Option<String>, world: World, not_yet: NotYet) {
+    let stream = watch(leases, labelled());
     let mut relisted = Relist::default();
     each(stream, not_yet, |event| {
         let complete = matches!(event, Event::InitDone);
@@ -226,9 +265,9 @@ async fn watch_leases(client: Client, world: World, not_yet: NotYet) {
             }
         }
         if complete {
-            world.sightings.relisted(clock::mono());
+            world.sightings.relisted(within.as_deref(), clock::mono());
             let present = relisted.known.values().filter_map(bot_of).collect();
-            for key in world.sightings.missing_from(&present) {
+            for key in world.sightings.missing_from(within.as_deref(), &present) {
                 world.sightings.note(&key, None, clock::mono());
                 world.registry.wake(&key, Trigger::Lease);
             }
@@ -287,8 +326,8 @@ async fn watch_api_server<K>(
     .await;
 }
 
-async fn watch_operations(client: Client, world: World, not_yet: NotYet) {
-    let stream = watch(Api::<DeserializeGuard<TradingBotOperation>>::all(client), config());
+async fn watch_operations(operations: Api<DeserializeGuard<TradingBotOperation>>, world: World, not_yet: NotYet) {
+    let stream = watch(operations, config());
     let mut relisted = Relist::default();
     each(stream, not_yet, |event| {
         for (guarded, there) in relisted.changes(event) {
@@ -312,22 +351,41 @@ async fn each<K: Send + 'static>(
     mut on: impl FnMut(Event<K>),
 ) {
     let mut not_yet = Some(not_yet);
+    let mut told = false;
     let mut stream = std::pin::pin!(stream);
     while let Some(item) = stream.next().await {
         match item {
             Ok(event) => {
                 let complete = matches!(event, Event::InitDone);
                 on(event);
+                told = false;
                 if complete {
                     drop(not_yet.take());
                 }
             }
             Err(error) => {
-                debug!(%error, kind = std::any::type_name::<K>(), "a watch broke and starts again");
+                let kind = std::any::type_name::<K>();
+                match forbidden(&error) {
+                    Some(why) if !told => {
+                        warn!("The operator lacks a right, see docs/reference/privileges.md: {why}");
+                        told = true;
+                    }
+                    _ => debug!(%error, kind, "a watch broke and starts again"),
+                }
                 tokio::time::sleep(REWATCH_PAUSE).await;
             }
         }
     }
+}
+
+/// What the API server says where the operator lacks a right.
+fn forbidden(error: &watcher::Error) -> Option<&str> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return None;
+    };
+    (status.code == 403).then_some(status.message.as_str())
 }
 
 /// Turns a watch's events into changes, and finds what vanished while the watch was broken.

@@ -17,12 +17,14 @@ use super::build;
 use super::call::{CallError, call};
 use super::children::Children;
 use super::conditions::{Troubles, ready_standbys};
+use super::credentials::{self, Access};
 use super::election::Leadership;
 use super::events;
 use super::metrics::Metrics;
 use super::observe::{Observed, Revisions, observe};
 use super::policy_probe::{self, Enforcement, Policies};
 use super::registry::{BotKey, Trigger, Wake};
+use super::scope::Scope;
 use super::template::TemplateCheck;
 use super::watches::World;
 use crate::api::bot::TradingBot;
@@ -57,6 +59,8 @@ pub struct Operator {
     pub agent_image: String,
     /// Its namespace, where the Leases of accounts are.
     pub namespace: String,
+    /// Whose bots it looks after.
+    pub scope: Scope,
     /// The last record of every bot, for the gauges.
     pub board: Arc<Board>,
     /// What is known of the NetworkPolicies of standbys.
@@ -239,6 +243,7 @@ impl Worker {
         let observed = observe(
             &operator.client,
             &operator.namespace,
+            &operator.scope,
             &self.key,
             &operator.world,
             &operator.leadership,
@@ -261,6 +266,7 @@ impl Worker {
             }
             (true, _) => {}
         }
+        self.troubles.credentials = self.credentials(&operator, &observed).await?;
         if !deleting {
             let kept = self.children.keep(&operator, &observed).await;
             self.troubles.child = trouble(kept)?;
@@ -268,6 +274,19 @@ impl Worker {
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
         self.decide_and_apply(&observed).await
+    }
+
+    /// Brings the right to read the exchange's keys to where the Lease is, before anything is decided: a candidate has it
+    /// before it is permitted to trade, and a pod whose grant is over loses it in the round that this itself causes.
+    async fn credentials(&mut self, operator: &Operator, observed: &Observed) -> Result<Option<Access>, CallError> {
+        let bot = &observed.bot;
+        let record = record_from(&bot.status.clone().unwrap_or_default());
+        let reader = credentials::reader(observed, record.epoch);
+        let kept = self.children.keep_credentials(operator, bot, reader).await;
+        match &bot.spec.credentials {
+            Some(wanted) => Access::of(kept, &wanted.secret_name).map(Some),
+            None => trouble(kept.map(|_| ())).map(|_| None),
+        }
     }
 
     /// What is known of the bot's NetworkPolicy; `None`: it asks for none.

@@ -1,6 +1,6 @@
 //! The admin server: `/live`, `/ready` (with what it waits for) and `/metrics`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 /// What a program still waits for before it is ready. Each thing is a handle; dropping it means it is there.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, usize>>>);
 
 /// One thing that readiness waits for, until this is dropped.
 #[derive(Debug)]
@@ -22,26 +22,33 @@ pub struct NotYet {
 }
 
 impl Readiness {
-    /// Nothing is ready before `what` is; `what` completes the sentence "waits for …".
+    /// Nothing is ready before `what` is; `what` completes the sentence "waits for …". It may be waited for more than
+    /// once.
     #[must_use = "readiness waits for as long as this lives"]
     pub fn waits_for(&self, what: &'static str) -> NotYet {
-        self.lock().insert(what);
+        *self.lock().entry(what).or_default() += 1;
         NotYet { what, readiness: self.clone() }
     }
 
     /// What is still waited for, in alphabetical order.
     pub fn missing(&self) -> Vec<&'static str> {
-        self.lock().iter().copied().collect()
+        self.lock().keys().copied().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for NotYet {
     fn drop(&mut self) {
-        self.readiness.lock().remove(self.what);
+        let mut all = self.readiness.lock();
+        if let Some(left) = all.get_mut(self.what) {
+            *left -= 1;
+            if *left == 0 {
+                all.remove(self.what);
+            }
+        }
     }
 }
 
@@ -88,7 +95,10 @@ mod tests {
         assert_eq!(readiness.missing(), ["the election Lease", "the watches"]);
         drop(watches);
         assert_eq!(readiness.missing(), ["the election Lease"]);
+        let again = readiness.waits_for("the election Lease");
         drop(lease);
+        assert_eq!(readiness.missing(), ["the election Lease"], "one of two is there");
+        drop(again);
         assert!(readiness.missing().is_empty());
     }
 }

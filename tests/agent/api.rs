@@ -52,6 +52,8 @@ struct Inner {
     stored: Vec<Stored>,
     mode: Mode,
     permits: bool,
+    /// The Secret `keys`; `None`: it may not be read.
+    keys: Option<Value>,
 }
 
 #[derive(Clone)]
@@ -82,6 +84,7 @@ impl Api {
             stored: Vec::new(),
             mode: Mode::Answer,
             permits: false,
+            keys: None,
         };
         let api = Api {
             inner: Arc::new(Mutex::new(inner)),
@@ -113,6 +116,18 @@ impl Api {
     /// Whether the permit to trade follows as soon as a grant was taken up, as from an operator without reconciliation.
     pub fn set_permits(&self, permits: bool) {
         self.inner.lock().unwrap().permits = permits;
+    }
+
+    /// What the Secret `keys` holds; `None`: this pod may not read it.
+    pub fn set_keys(&self, keys: Option<&[(&str, &str)]>) {
+        use base64::Engine;
+        let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let secret = |keys: &[(&str, &str)]| {
+            let data: serde_json::Map<String, Value> =
+                keys.iter().map(|(key, value)| ((*key).to_owned(), json!(encode(value)))).collect();
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": data})
+        };
+        self.inner.lock().unwrap().keys = keys.map(secret);
     }
 
     /// Writes the Lease as an operator does.
@@ -163,6 +178,12 @@ impl Api {
         let authorized = request.headers().get("authorization").is_some_and(|value| value == "Bearer secret-token");
         if !authorized {
             return Ok(status(StatusCode::UNAUTHORIZED, "who are you?"));
+        }
+        if path == "/api/v1/namespaces/trading/secrets/keys" && request.method() == Method::GET {
+            return Ok(match &self.inner.lock().unwrap().keys {
+                Some(secret) => answer(secret),
+                None => status(StatusCode::FORBIDDEN, "secrets \"keys\" is forbidden: this pod may not get it"),
+            });
         }
         match (request.method(), path.strip_prefix(lease_path)) {
             (&Method::GET, Some("/doge")) => Ok(match &self.inner.lock().unwrap().lease {

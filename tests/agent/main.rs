@@ -8,6 +8,7 @@ mod pod;
 
 mod bench;
 mod clients;
+mod credentials;
 mod gate;
 mod lease;
 mod page;

@@ -60,6 +60,43 @@ async fn bad_bots_are_refused_with_a_sentence_that_says_what_to_change() {
             },
             "hostNetwork must not be true with spec.orderGate",
         ),
+        (
+            "keys for an account that all pods share",
+            |b| {
+                b["spec"]["credentials"] = json!({"secretName": "keys"});
+                pod(b)["serviceAccountName"] = json!("trader");
+            },
+            "spec.template.spec.serviceAccountName must not be set with spec.credentials",
+        ),
+        (
+            "keys in the environment of a bot that runs already",
+            |b| {
+                b["spec"]["standbyMode"] = json!("Hot");
+                b["spec"]["credentials"] = json!({"secretName": "keys", "environment": [{"name": "A", "key": "a"}]});
+            },
+            "spec.credentials.environment must be empty with standbyMode Hot",
+        ),
+        (
+            "two keys under one name",
+            |b| {
+                let twice = json!([{"name": "A", "key": "a"}, {"name": "A", "key": "b"}]);
+                b["spec"]["credentials"] = json!({"secretName": "keys", "environment": twice});
+            },
+            "spec.credentials.environment has two variables of one name",
+        ),
+        (
+            "a key under a name of the agent's",
+            |b| {
+                let ours = json!([{"name": "TRADINGBOT_TOKEN", "key": "a"}]);
+                b["spec"]["credentials"] = json!({"secretName": "keys", "environment": ours});
+            },
+            "must not begin with TRADINGBOT_",
+        ),
+        (
+            "a reload that calls nothing",
+            |b| b["spec"]["credentials"] = json!({"secretName": "keys", "reload": {}}),
+            "A hook calls either exec or http",
+        ),
         ("an empty command", |b| container(b)["command"] = json!([]), "needs a command"),
         ("no pod at all", |b| b["spec"]["template"] = json!({}), "spec.template.spec: Required value"),
         (

@@ -34,6 +34,10 @@ fn full() -> Value {
     bot["spec"]["hooks"] = json!({"promote": {"http": http}, "demote": {"exec": {"command": ["/bot", "stop"]}}});
     let database = json!({"to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": 5432}]});
     bot["spec"]["orderGate"] = json!({"networkPolicy": {"standbyEgress": [database]}});
+    bot["spec"]["credentials"] = json!({
+        "secretName": "keys", "environment": [{"name": "API_KEY", "key": "key"}],
+        "reload": {"http": {"port": 8080, "path": "/reload"}, "timeoutSeconds": 3},
+    });
     bot["spec"]["reconciliation"] = json!({"command": ["/bot", "reconcile"]});
     bot
 }
@@ -65,9 +69,13 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
         taken(&cluster, service, true).await;
     }
     // Stored, because a pod is refused without its account.
-    taken(&cluster, &children.service_account, false).await;
+    for account in &children.service_accounts {
+        taken(&cluster, account, false).await;
+    }
     taken(&cluster, &children.role, true).await;
     taken(&cluster, &children.role_binding, true).await;
+    taken(&cluster, &build::credentials_role(&bot).expect("it is asked for"), true).await;
+    taken(&cluster, &build::credentials_binding(&bot, "doge-jpy-agent-0".into()), true).await;
     taken(&cluster, &children.budget, true).await;
     taken(&cluster, children.policy.as_ref().expect("it is asked for"), true).await;
     for claim in build::claims(&bot, 0) {
@@ -88,7 +96,7 @@ async fn every_child_is_accepted_under_restricted_pod_security() {
     let template = job.spec.unwrap().template;
     let mut pod = k8s_openapi::api::core::v1::Pod { spec: template.spec, ..Default::default() };
     pod.metadata.name = Some("doge-jpy-r".into());
-    pod.spec.as_mut().unwrap().service_account_name = Some("doge-jpy-agent".into());
+    pod.spec.as_mut().unwrap().service_account_name = Some("doge-jpy-agent-0".into());
     taken(&cluster, &pod, true).await;
     cluster.clean_up().await;
 }

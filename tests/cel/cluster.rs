@@ -37,6 +37,17 @@ pub fn kubectl(arguments: &[&str]) -> std::process::Output {
 }
 
 impl Cluster {
+    /// A client that is somebody else to the API server: a service account of the test's namespace.
+    pub async fn acting_as(&self, account: &str) -> Client {
+        let file = kube::config::Kubeconfig::read_from(kubeconfig()).expect("the kubeconfig can be read");
+        let mut config =
+            Config::from_custom_kubeconfig(file, &Default::default()).await.expect("the kubeconfig is valid");
+        config.auth_info.impersonate = Some(format!("system:serviceaccount:{}:{account}", self.namespace));
+        config.auth_info.impersonate_groups =
+            Some(vec!["system:serviceaccounts".into(), "system:authenticated".into()]);
+        Client::try_from(config).expect("a client")
+    }
+
     /// Connects, installs the kinds and makes the namespace `cel-<name>-<random>`.
     pub async fn with_namespace(name: &str) -> Cluster {
         let file = kube::config::Kubeconfig::read_from(kubeconfig()).expect("the kubeconfig can be read");

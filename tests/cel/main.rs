@@ -1,8 +1,15 @@
 //! What the API server refuses and accepts, tried on a real one: `make cluster` gives it, or set KUBECONFIG.
 
+mod account_policy;
 mod bot;
+mod chart;
 mod children;
 mod cluster;
+mod credentials;
 mod examples;
+mod flow_schema;
+mod identity;
+mod lease_policy;
+mod ledger_policy;
 mod operation;
 mod status;

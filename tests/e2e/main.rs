@@ -3,6 +3,8 @@
 
 mod account;
 mod bench;
+mod chart;
+mod credentials;
 mod failover;
 mod gate;
 mod harness;

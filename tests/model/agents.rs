@@ -23,6 +23,7 @@ fn setup(index: usize, starts: u8) -> Setup {
         demote_hook: false,
         stop: TICK,
         switch_every: None,
+        credentials: false,
     }
 }
 
@@ -60,7 +61,13 @@ fn feed(world: &mut World, i: usize, input: Input) {
                 }
                 Effect::Drain => inputs.push_back(Input::Drained),
                 Effect::Guard(_) | Effect::Gate(_) | Effect::Signal => {}
-                Effect::Promote | Effect::Demote | Effect::CallSwitch | Effect::AbandonSwitch | Effect::Exit => {
+                Effect::Promote
+                | Effect::Demote
+                | Effect::CallSwitch
+                | Effect::AbandonSwitch
+                | Effect::ReadCredentials
+                | Effect::DropCredentials
+                | Effect::Exit => {
                     unreachable!("{effect:?} is not set up")
                 }
             }

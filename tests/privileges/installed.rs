@@ -6,6 +6,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use serde_json::{Value, json};
+use tradingbot::api::bot::TradingBot;
 use tradingbot::controller::build;
 
 use super::table::{EVERYWHERE, Row, resource};
@@ -103,16 +104,24 @@ impl Installed {
 
 /// What the operator lets every agent of a bot do, without reasons.
 pub fn agent() -> Vec<Row> {
+    let children = build::children(&bot(), &BTreeSet::new(), &BTreeSet::new());
+    rows_of(children.role.rules.as_deref().unwrap_or_default(), "its namespace")
+}
+
+/// What the agent whose pod is granted besides, while it is, without reasons.
+pub fn active() -> Vec<Row> {
+    let role = build::credentials_role(&bot()).expect("the bot has keys");
+    rows_of(role.rules.as_deref().unwrap_or_default(), "its namespace")
+}
+
+fn bot() -> TradingBot {
     let container = json!({"name": "bot", "image": "bot:1", "command": ["/bot"]});
     let bot = json!({
         "apiVersion": "tradingbot.io/v1alpha1", "kind": "TradingBot",
         "metadata": {"name": BOT, "namespace": "bots", "uid": "u"},
-        "spec": {"template": {"spec": {"containers": [container]}}},
+        "spec": {"template": {"spec": {"containers": [container]}}, "credentials": {"secretName": "<secretName>"}},
     });
-    let bot = serde_json::from_value(bot).expect("a bot");
-    let children = build::children(&bot, &BTreeSet::new(), &BTreeSet::new());
-    let roles = [&children.role];
-    roles.iter().flat_map(|role| rows_of(role.rules.as_deref().unwrap_or_default(), "its namespace")).collect()
+    serde_json::from_value(bot).expect("a bot")
 }
 
 fn typed<K: serde::de::DeserializeOwned>(object: Value) -> K {

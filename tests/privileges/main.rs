@@ -26,11 +26,12 @@ fn rows(who: Who, rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter().map(reason).collect()
 }
 
-fn tables() -> [(&'static str, Vec<Row>); 4] {
+fn tables() -> [(&'static str, Vec<Row>); 5] {
     let installed = Installed::read();
     [
         ("the operator", rows(Who::Operator, installed.operator())),
         ("an agent", rows(Who::Agent, installed::agent())),
+        ("the active", rows(Who::Active, installed::active())),
         ("view", rows(Who::View, installed.people("view"))),
         ("edit", rows(Who::Edit, only_beyond(installed.people("edit"), &installed.people("view")))),
     ]

@@ -5,6 +5,7 @@
 pub enum Who {
     Operator,
     Agent,
+    Active,
     View,
     Edit,
 }
@@ -41,7 +42,12 @@ pub const REASONS: &[Reason] = &[
     of(Who::Operator, "serviceaccounts", "The identity of a bot's agents"),
     of(Who::Operator, "persistentvolumeclaims", "Claims of the slots; none is ever deleted or changed"),
     of(Who::Operator, "nodes", "A node that is lost or about to be, and its zone"),
-    of(Who::Operator, "roles.rbac.authorization.k8s.io", "The rights of a bot's agents on their own Lease"),
+    of(
+        Who::Operator,
+        "roles.rbac.authorization.k8s.io",
+        "The rights of a bot's agents on their own Lease; `escalate` and `bind`, which an admission policy holds down, to \
+         give the right to read the Secret of `spec.credentials` without having it",
+    ),
     of(Who::Operator, "rolebindings.rbac.authorization.k8s.io", "Who holds them"),
     of(Who::Operator, "poddisruptionbudgets.policy", "Drains take one pod of a bot at a time"),
     of(
@@ -61,6 +67,7 @@ pub const REASONS: &[Reason] = &[
         "leases.coordination.k8s.io",
         "It holds its bot's Lease, renews it, and sees at once when it is taken",
     ),
+    of(Who::Active, "secrets", "The exchange's keys, for the process that may trade"),
     of(Who::View, "tradingbots.tradingbot.io", "To see bots"),
     of(Who::View, "tradingbotoperations.tradingbot.io", "To see what was asked for and what became of it"),
     of(Who::Edit, "tradingbots.tradingbot.io", "To make, change and delete bots"),

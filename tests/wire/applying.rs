@@ -201,6 +201,36 @@ async fn a_lease_left_behind_is_removed_at_the_version_that_was_silent_and_remem
     assert_eq!(lost.memory.holder_removed, None);
 }
 
+fn account() -> Answer {
+    Answer::Object(json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "doge-agent-0", "uid": "sa", "labels": {"tradingbot.io/bot": "doge"}},
+    }))
+}
+
+#[tokio::test]
+async fn a_pod_has_the_account_of_its_slot_before_it_is_made() {
+    let decision = || Decision { actions: vec![Action::CreatePod { slot: 0 }], ..grant() };
+    const ACCOUNTS: &str = "/api/v1/namespaces/ns/serviceaccounts";
+    let absent = Answer::Refused(404, "serviceaccounts \"doge-agent-0\" not found");
+    let round = apply(decision(), leading(), vec![absent, Answer::Accepted("1"), Answer::Accepted("2")]).await;
+    round.outcome.unwrap();
+    let wanted =
+        [format!("GET {ACCOUNTS}/doge-agent-0"), format!("POST {ACCOUNTS}"), "POST /api/v1/namespaces/ns/pods".into()];
+    assert_eq!(round.tape.lines(), wanted);
+    assert_eq!(round.tape.requests()[2].body["spec"]["serviceAccountName"], "doge-agent-0");
+
+    let there = apply(decision(), leading(), vec![account(), Answer::Accepted("2")]).await;
+    there.outcome.unwrap();
+    assert_eq!(there.tape.lines(), [wanted[0].clone(), wanted[2].clone()]);
+
+    let strangers = Answer::Object(json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "doge-agent-0", "uid": "other"},
+    }));
+    let refused = apply(decision(), leading(), vec![strangers]).await;
+    assert!(matches!(refused.outcome, Err(CallError::Conflict(why)) if why.contains("doge-agent-0")));
+}
+
 #[tokio::test]
 async fn a_pod_name_that_is_taken_by_something_else_is_a_sentence() {
     let decision = Decision { actions: vec![Action::CreatePod { slot: 0 }], ..grant() };
@@ -208,7 +238,7 @@ async fn a_pod_name_that_is_taken_by_something_else_is_a_sentence() {
         "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "1"},
         "items": [{"metadata": {"name": "doge-0", "uid": "other"}}],
     });
-    let answers = vec![Answer::Refused(409, "pods \"doge-0\" already exists"), Answer::Object(stranger)];
+    let answers = vec![account(), Answer::Refused(409, "pods \"doge-0\" already exists"), Answer::Object(stranger)];
     let round = apply(decision, leading(), answers).await;
     let Err(CallError::Conflict(why)) = round.outcome else { panic!("no conflict") };
     assert!(why.contains("doge-0") && why.contains("belongs to something else"), "{why}");

@@ -20,6 +20,8 @@ pub struct Caller {
     pub instance: Option<String>,
     pub token: Option<u64>,
     pub epoch: Option<u64>,
+    /// The beginning of its API key. No key is asked for, and none is kept.
+    pub key: Option<String>,
     pub peer: Option<String>,
 }
 
@@ -67,6 +69,7 @@ impl Caller {
             instance: self.instance.clone(),
             token: self.token,
             epoch: self.epoch,
+            key: self.key.clone(),
             peer: self.peer.clone(),
             ..blank(kind)
         }
@@ -84,6 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             instance: header("x-instance"),
             token: number("x-fencing-token"),
             epoch: number("x-epoch"),
+            key: header("x-api-key").map(|key| key.chars().take(4).collect()),
             peer: parts.extensions.get::<ConnectInfo<Peer>>().map(|peer| peer.0.0.to_string()),
         })
     }

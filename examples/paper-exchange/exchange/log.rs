@@ -74,6 +74,7 @@ pub fn blank(kind: Kind) -> Entry {
         instance: None,
         token: None,
         epoch: None,
+        key: None,
         client_order_id: None,
         sent_milliseconds: None,
         peer: None,

@@ -6,16 +6,27 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 
 use super::common::{name, unowned};
+use super::pod::slot_of;
 use crate::api::bot::TradingBot;
 
-/// The name of the agents' ServiceAccount, Role and RoleBinding.
+/// The name of the agents' Role and RoleBinding, and what the accounts of the slots begin with.
 pub fn agent_access_name(bot: &str) -> String {
     format!("{bot}-agent")
 }
 
-/// The account that the bot's pods run under: the template's, or one of our own.
-pub fn account_name(bot: &TradingBot) -> String {
-    template_account(bot).map_or_else(|| agent_access_name(name(bot)), ToOwned::to_owned)
+/// The account of a slot's pod, where the template names none: what one pod may do, another may not.
+pub fn slot_account_name(bot: &str, slot: u32) -> String {
+    format!("{}-{slot}", agent_access_name(bot))
+}
+
+/// The slot whose account has that name.
+pub fn slot_of_account(bot: &str, account: &str) -> Option<u32> {
+    slot_of(&agent_access_name(bot), account)
+}
+
+/// The account that a slot's pod runs under: the template's, or the slot's own.
+pub fn account_name(bot: &TradingBot, slot: u32) -> String {
+    template_account(bot).map_or_else(|| slot_account_name(name(bot), slot), ToOwned::to_owned)
 }
 
 /// The account that the template names.
@@ -24,10 +35,16 @@ pub fn template_account(bot: &TradingBot) -> Option<&str> {
     pod.service_account_name.as_deref().or(pod.service_account.as_deref()).filter(|name| !name.is_empty())
 }
 
-/// Made also where the template names another: pods of an earlier template may still run under it.
-pub fn service_account(bot: &TradingBot) -> ServiceAccount {
+/// The slots that need an account of ours: those that are wanted, and those whose pods run under one.
+pub fn account_slots(bot: &TradingBot, accounts: &BTreeSet<String>) -> BTreeSet<u32> {
+    let wanted = if template_account(bot).is_none() { 0..bot.spec.replicas } else { 0..0 };
+    wanted.chain(accounts.iter().filter_map(|account| slot_of_account(name(bot), account))).collect()
+}
+
+/// The account of a slot.
+pub fn slot_account(bot: &TradingBot, slot: u32) -> ServiceAccount {
     ServiceAccount {
-        metadata: unowned(bot, agent_access_name(name(bot))),
+        metadata: unowned(bot, slot_account_name(name(bot), slot)),
         // The agent has a token of its own; nothing else in the pod needs one.
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
@@ -50,8 +67,15 @@ pub fn role(bot: &TradingBot) -> Role {
 
 /// Binds the accounts of present and future pods: the agent's token is one of its pod's account.
 pub fn role_binding(bot: &TradingBot, accounts: &BTreeSet<String>) -> RoleBinding {
+    let slots = account_slots(bot, accounts);
+    let own = slots.into_iter().map(|slot| slot_account_name(name(bot), slot));
     let all: BTreeSet<String> =
-        accounts.iter().cloned().chain([agent_access_name(name(bot)), account_name(bot)]).collect();
+        accounts.iter().cloned().chain(own).chain(template_account(bot).map(ToOwned::to_owned)).collect();
+    binding(bot, agent_access_name(name(bot)), all)
+}
+
+/// Binds accounts to the Role of the same name.
+pub fn binding(bot: &TradingBot, name: String, accounts: impl IntoIterator<Item = String>) -> RoleBinding {
     let subject = |account: String| Subject {
         kind: "ServiceAccount".into(),
         name: account,
@@ -59,13 +83,9 @@ pub fn role_binding(bot: &TradingBot, accounts: &BTreeSet<String>) -> RoleBindin
         api_group: None,
     };
     RoleBinding {
-        metadata: unowned(bot, agent_access_name(name(bot))),
-        role_ref: RoleRef {
-            api_group: "rbac.authorization.k8s.io".into(),
-            kind: "Role".into(),
-            name: agent_access_name(name(bot)),
-        },
-        subjects: Some(all.into_iter().map(subject).collect()),
+        metadata: unowned(bot, name.clone()),
+        role_ref: RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "Role".into(), name },
+        subjects: Some(accounts.into_iter().map(subject).collect()),
     }
 }
 
@@ -74,9 +94,12 @@ mod tests {
     use super::super::fixtures;
     use super::*;
 
+    fn named(accounts: &[&str]) -> BTreeSet<String> {
+        accounts.iter().map(|a| (*a).to_owned()).collect()
+    }
+
     fn bound(bot: &TradingBot, accounts: &[&str]) -> Vec<String> {
-        let accounts = accounts.iter().map(|a| (*a).to_owned()).collect();
-        role_binding(bot, &accounts).subjects.unwrap().into_iter().map(|s| s.name).collect()
+        role_binding(bot, &named(accounts)).subjects.unwrap().into_iter().map(|s| s.name).collect()
     }
 
     #[test]
@@ -89,10 +112,22 @@ mod tests {
     }
 
     #[test]
+    fn every_slot_has_an_account_for_as_long_as_it_is_wanted_or_its_pod_is_there() {
+        let mut bot = fixtures::smallest();
+        assert_eq!(bound(&bot, &[]), ["doge-jpy-agent-0", "doge-jpy-agent-1"]);
+        assert_eq!(bound(&bot, &["doge-jpy-agent-7"]), ["doge-jpy-agent-0", "doge-jpy-agent-1", "doge-jpy-agent-7"]);
+        assert_eq!(account_slots(&bot, &named(&["doge-jpy-agent-7"])), [0, 1, 7].into());
+        bot.spec.replicas = 1;
+        assert_eq!(account_slots(&bot, &named(&[])), [0].into());
+        assert_eq!(slot_of_account("doge", "doge-jpy-agent-1"), None, "another bot's");
+    }
+
+    #[test]
     fn the_account_that_pods_run_under_is_bound_also_while_it_changes() {
         let mut bot = fixtures::smallest();
-        assert_eq!(bound(&bot, &[]), ["doge-jpy-agent"]);
         bot.spec.template.spec.as_mut().unwrap().service_account_name = Some("trader".into());
-        assert_eq!(bound(&bot, &["old-trader"]), ["doge-jpy-agent", "old-trader", "trader"]);
+        assert_eq!(bound(&bot, &["old-trader", "doge-jpy-agent-1"]), ["doge-jpy-agent-1", "old-trader", "trader"]);
+        assert_eq!(account_slots(&bot, &named(&["doge-jpy-agent-1"])), [1].into());
+        assert_eq!(account_name(&bot, 1), "trader");
     }
 }

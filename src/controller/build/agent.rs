@@ -8,8 +8,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::common::{name, namespace};
-use crate::api::agent_config::{AgentConfig, GateConfig, HookAction, HookCall, PeriodicCall};
-use crate::api::bot::{DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, OrderGate, TradingBot, TradingBotSpec};
+use crate::api::agent_config::{
+    AgentConfig, CredentialsConfig, GateConfig, HookAction, HookCall, KeyVariable, PeriodicCall,
+};
+use crate::api::bot::{
+    CredentialVariable, Credentials, DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, OrderGate, TradingBot,
+    TradingBotSpec,
+};
 use crate::api::names::*;
 use crate::api::wanted::{reconciles_restarts, stop_seconds};
 
@@ -47,20 +52,21 @@ pub fn init_container(image: &str) -> Container {
 }
 
 /// The volumes that the agent needs.
-pub fn volumes(hooks: &Hooks) -> Vec<Volume> {
+pub fn volumes(spec: &TradingBotSpec) -> Vec<Volume> {
     let binary = Volume {
         name: AGENT.into(),
         empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit: Some(Quantity("32Mi".into())) }),
         ..Volume::default()
     };
-    let secrets = hook_secrets(hooks);
+    let secrets = hook_secrets(spec);
     let secrets = (!secrets.is_empty()).then(|| projected(HOOK_SECRETS, secrets));
     // In memory: the bot reads what it may do from a page in it.
     let run = Volume {
         name: RUN.into(),
         empty_dir: Some(EmptyDirVolumeSource {
             medium: Some("Memory".into()),
-            size_limit: Some(Quantity("1Mi".into())),
+            // Two copies of the largest Secret that there may be, while the keys of the exchange are replaced.
+            size_limit: Some(Quantity(if spec.credentials.is_some() { "4Mi" } else { "1Mi" }.into())),
         }),
         ..Volume::default()
     };
@@ -98,8 +104,8 @@ fn credentials() -> Vec<VolumeProjection> {
     vec![token, authority, namespace]
 }
 
-fn hook_secrets(hooks: &Hooks) -> Vec<VolumeProjection> {
-    let Hooks { promote, demote, dead_mans_switch } = hooks;
+fn hook_secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
+    let Hooks { promote, demote, dead_mans_switch } = &spec.hooks;
     let secret = |http: Option<&HttpHook>, folder: &str| {
         let secret = http?.basic_auth_secret_ref.as_ref()?;
         Some(VolumeProjection {
@@ -113,10 +119,12 @@ fn hook_secrets(hooks: &Hooks) -> Vec<VolumeProjection> {
     };
     let of = |hook: &'_ Option<Hook>| hook.as_ref().and_then(|hook| hook.http.clone());
     let switch = dead_mans_switch.as_ref().and_then(|switch| switch.http.as_ref());
+    let reload = spec.credentials.as_ref().and_then(|credentials| of(&credentials.reload));
     let all = [
         secret(of(promote).as_ref(), "promote"),
         secret(of(demote).as_ref(), "demote"),
         secret(switch, "dead-mans-switch"),
+        secret(reload.as_ref(), "reload"),
     ];
     all.into_iter().flatten().collect()
 }
@@ -136,7 +144,7 @@ pub fn inject(container: &mut Container, bot: &TradingBot) {
     mounts.push(mount(AGENT, AGENT_DIR, true));
     mounts.push(mount(RUN, RUN_DIR, false));
     mounts.push(mount(CREDENTIALS, AGENT_CREDENTIALS_DIR, true));
-    if !hook_secrets(&bot.spec.hooks).is_empty() {
+    if !hook_secrets(&bot.spec).is_empty() {
         mounts.push(mount(HOOK_SECRETS, HOOK_SECRETS_DIR, true));
     }
 
@@ -189,6 +197,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         reconciliation: _,
         order_gate,
         account: _,
+        credentials,
     } = &bot.spec;
     AgentConfig {
         namespace: namespace(bot).to_owned(),
@@ -201,6 +210,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         demote: demote.as_ref().and_then(|hook| call(hook, "demote")),
         dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
         gate: order_gate.as_ref().map(gate),
+        credentials: credentials.as_ref().map(keys),
         host_network: template.spec.as_ref().is_some_and(|pod| pod.host_network == Some(true)),
         api_port: API_PORT,
         probe_port: PROBE_PORT,
@@ -211,6 +221,18 @@ fn periodic_call(hook: &DeadMansSwitch) -> Option<PeriodicCall> {
     let DeadMansSwitch { exec, http, every_seconds, timeout_seconds } = hook;
     let once = Hook { exec: exec.clone(), http: http.clone(), timeout_seconds: *timeout_seconds };
     Some(PeriodicCall { call: call(&once, "dead-mans-switch")?, every_seconds: u64::from(*every_seconds) })
+}
+
+fn keys(credentials: &Credentials) -> CredentialsConfig {
+    let Credentials { secret_name, environment, reload } = credentials;
+    CredentialsConfig {
+        secret_name: secret_name.clone(),
+        environment: environment
+            .iter()
+            .map(|CredentialVariable { name, key }| KeyVariable { name: name.clone(), key: key.clone() })
+            .collect(),
+        reload: reload.as_ref().and_then(|hook| call(hook, "reload")),
+    }
 }
 
 fn gate(gate: &OrderGate) -> GateConfig {
@@ -267,7 +289,7 @@ fn projected(name: &str, sources: Vec<VolumeProjection>) -> Volume {
     }
 }
 
-fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+pub fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),

@@ -47,6 +47,7 @@ pub fn reconciliation_job(bot: &TradingBot, token: FencingToken, context: &JobCo
         let own = container.env.take().into_iter().flatten().filter(|e| !e.name.starts_with("TRADINGBOT_"));
         container.env = Some(environment.iter().cloned().chain(own).collect());
     }
+    super::credentials::give(&mut pod, bot);
     if let Some(slot) = slot_of(name(bot), &context.to) {
         mount_claims(&mut pod, bot, slot);
         stay_near(&mut pod, bot, slot);

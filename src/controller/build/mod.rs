@@ -4,6 +4,7 @@ mod access;
 mod agent;
 mod claims;
 mod common;
+mod credentials;
 mod job;
 mod pod;
 mod policy;
@@ -12,10 +13,11 @@ mod services;
 #[cfg(test)]
 mod fixtures;
 
-pub use access::agent_access_name;
+pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
 pub use claims::claims;
+pub use credentials::{credentials_binding, credentials_name, credentials_role};
 pub use job::{job_name, reconciliation_job};
-pub use pod::{pod, pod_name};
+pub use pod::{pod, pod_name, slot_of};
 pub use policy::{policy_name, policy_wanted};
 pub use services::{active_service_name, members_service_name};
 
@@ -34,8 +36,8 @@ use crate::api::bot::TradingBot;
 pub struct Children {
     /// One for the active and one for all members.
     pub services: Vec<Service>,
-    /// The agents' identity, for pods whose template names none.
-    pub service_account: ServiceAccount,
+    /// The agents' identities, one a slot, for pods whose template names none.
+    pub service_accounts: Vec<ServiceAccount>,
     /// What agents may do: read and patch their own Lease.
     pub role: Role,
     /// Who may.
@@ -55,7 +57,10 @@ pub struct Children {
 pub fn children(bot: &TradingBot, accounts: &BTreeSet<String>, api_server: &BTreeSet<SocketAddr>) -> Children {
     Children {
         services: services::services(bot),
-        service_account: access::service_account(bot),
+        service_accounts: access::account_slots(bot, accounts)
+            .into_iter()
+            .map(|slot| access::slot_account(bot, slot))
+            .collect(),
         role: access::role(bot),
         role_binding: access::role_binding(bot, accounts),
         budget: services::budget(bot),

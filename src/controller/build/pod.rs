@@ -39,6 +39,7 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         reconciliation: _,
         order_gate: _,
         account: _,
+        credentials: _,
     } = &bot.spec;
     let template_metadata = template_metadata.clone().unwrap_or_default();
     let mut metadata = owned(bot, pod_name(name(bot), slot));
@@ -55,12 +56,12 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
     spec.init_containers.get_or_insert_default().insert(0, agent::init_container(agent_image));
     let volumes = spec.volumes.get_or_insert_default();
     volumes.extend(claim_volumes(bot, slot));
-    volumes.extend(agent::volumes(hooks));
+    volumes.extend(agent::volumes(&bot.spec));
     if let Some(container) = spec.containers.iter_mut().find(|c| c.name == *container_name) {
         agent::inject(container, bot);
     }
     if template_account(bot).is_none() {
-        spec.service_account_name = Some(account_name(bot));
+        spec.service_account_name = Some(account_name(bot, slot));
         spec.automount_service_account_token.get_or_insert(false);
     }
     spec.restart_policy = Some("Always".into());
@@ -191,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_bot_is_spread_stays_on_lost_nodes_and_runs_under_the_agents_account() {
+    fn the_smallest_bot_is_spread_stays_on_lost_nodes_and_runs_under_its_slots_account() {
         let spec = spec(&fixtures::smallest());
         let spread = spec.topology_spread_constraints.unwrap();
         assert!(spread.iter().all(|s| s.when_unsatisfiable == "ScheduleAnyway") && spread.len() == 2);
         assert!(spec.tolerations.unwrap().iter().all(|t| t.toleration_seconds.is_none()));
-        assert_eq!(spec.service_account_name.as_deref(), Some("doge-jpy-agent"));
+        assert_eq!(spec.service_account_name.as_deref(), Some("doge-jpy-agent-1"));
         assert_eq!(spec.automount_service_account_token, Some(false));
     }
 

@@ -194,6 +194,7 @@ impl Machine<'_> {
             Input::Switched => self.switched(),
             // The next renewal tells it: it changes nothing that this agent does.
             Input::Path(path) => self.s.path = Some(path),
+            Input::Credentials(result) => self.credentials_read(result),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Demoted | Input::Tick => {}
         }
@@ -202,6 +203,7 @@ impl Machine<'_> {
     fn settle(&mut self) {
         self.heed_permit();
         self.run_process();
+        self.drop_credentials();
         self.write();
         self.switch();
         self.end();
@@ -217,6 +219,15 @@ impl Machine<'_> {
                 self.sweep(Next::Drain);
             }
             // Not before a write of ours is known to be stored: without one there is no deadline to guard.
+            // While it waits for them the bot is no more than a candidate, and goes on renewing.
+            (Stage::Claimed, Permit::Trade)
+                if hold.renewed.is_some() && self.setup.credentials && self.s.credentials != Credentials::Held =>
+            {
+                if self.s.credentials == Credentials::None {
+                    self.s.credentials = Credentials::Reading;
+                    self.effects.push(Effect::ReadCredentials);
+                }
+            }
             (Stage::Claimed, Permit::Trade) if hold.renewed.is_some() => {
                 hold.stage = Stage::Promoting;
                 hold.traded = true;
@@ -230,6 +241,35 @@ impl Machine<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn credentials_read(&mut self, result: Result<(), String>) {
+        if self.s.credentials != Credentials::Reading {
+            return;
+        }
+        match result {
+            Ok(()) => self.s.credentials = Credentials::Held,
+            Err(sentence) => {
+                self.s.credentials = Credentials::None;
+                self.begin_stop(Why::PromotionFailed(sentence));
+            }
+        }
+    }
+
+    /// A bot that stops may need them to cancel its orders; when nothing of it runs any more they go, which is before
+    /// the Lease is released. Where another holds the Lease they go at once.
+    fn drop_credentials(&mut self) {
+        let keep = match (self.s.credentials, self.stage()) {
+            (Credentials::None, _) => return,
+            (Credentials::Reading, stage) => matches!(stage, Some(Stage::Claimed)),
+            (Credentials::Held, Some(Stage::Claimed | Stage::Promoting | Stage::Active)) => true,
+            (Credentials::Held, Some(Stage::Stopping(_))) => !self.s.process.is_gone(),
+            (Credentials::Held, _) => false,
+        };
+        if !keep {
+            self.s.credentials = Credentials::None;
+            self.effects.push(Effect::DropCredentials);
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Setup {
     pub switch_every: Option<Duration>,
     /// How orders are fenced, as far as is known at the start.
     pub path: OrderPath,
+    /// A bot that trades has credentials, which are read once the permit to trade is there.
+    pub credentials: bool,
 }
 
 /// All that an agent remembers.
@@ -59,6 +61,8 @@ pub struct State {
     pub switch: Switch,
     /// How orders are fenced, where that is no longer as at the start.
     pub path: Option<OrderPath>,
+    /// How the bot's credentials stand.
+    pub credentials: Credentials,
 }
 
 /// A grant to this pod.
@@ -151,6 +155,18 @@ pub enum Switch {
     Calling(Mono),
 }
 
+/// How the credentials of a bot that trades stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Credentials {
+    /// This pod has none.
+    #[default]
+    None,
+    /// They are being read.
+    Reading,
+    /// They are there.
+    Held,
+}
+
 /// What follows a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
@@ -188,6 +204,8 @@ pub enum Input {
     Demoted,
     /// The call of the dead-man's switch ended; a failure changes nothing.
     Switched,
+    /// The credentials are there for the bot; why they are not, a sentence.
+    Credentials(Result<(), String>),
     /// How orders are fenced was looked at again.
     Path(OrderPath),
     /// SIGTERM.
@@ -239,6 +257,10 @@ pub enum Effect {
     CallSwitch,
     /// Kill the call of the dead-man's switch that is under way, now; it is not answered any more.
     AbandonSwitch,
+    /// Read the credentials and put them where the bot finds them.
+    ReadCredentials,
+    /// Remove the credentials from everywhere, or give up reading them. They are not answered any more.
+    DropCredentials,
     /// Give the guards their deadline; `None`: nothing to guard.
     Guard(Option<Mono>),
     /// Open or close the gate this far. Whatever no longer passes is cut before the next effect.
@@ -282,7 +304,7 @@ pub enum Why {
     Exited(Exit, u32),
     /// The process ended and the restart is to be reconciled.
     RestartWanted(Exit),
-    /// The process could not be started, or the promote hook failed; a sentence.
+    /// The credentials could not be read, the process not be started, or the promote hook failed; a sentence.
     PromotionFailed(String),
     /// No renewal succeeded until the renew deadline.
     RenewDeadline,

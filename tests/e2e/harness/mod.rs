@@ -21,7 +21,7 @@ pub use kernel::bytes_held;
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
 pub use scenario::{say, scenario, scenario_within};
-pub use shell::{cluster_env, kubeconfig, kubectl, kubectl_command, root};
+pub use shell::{cluster_env, kubeconfig, kubectl, kubectl_command, kubectl_said, root};
 pub use turn::Turn;
 pub use world::World;
 

@@ -46,9 +46,14 @@ pub fn kubectl(arguments: &[&str]) -> Output {
 
 /// kubectl that has to succeed.
 pub fn kubectl_done(arguments: &[&str]) -> Result<(), String> {
+    kubectl_said(arguments).map(drop)
+}
+
+/// What a kubectl that has to succeed prints.
+pub fn kubectl_said(arguments: &[&str]) -> Result<String, String> {
     let output = kubectl(arguments);
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(format!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }

@@ -1,5 +1,6 @@
 //! Nobody holds more rights than are needed, and no secret gets where it does not belong.
 
+mod hostile;
 mod listed;
 mod secrets;
 mod used;

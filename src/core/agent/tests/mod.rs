@@ -1,5 +1,6 @@
 //! Scenarios: one per rule. The world answers as an API server, an operator and a kernel would.
 
+mod credentials;
 mod gate;
 mod leaving;
 mod renewing;
@@ -53,6 +54,7 @@ impl World {
             demote_hook: false,
             stop: Duration::from_secs(3),
             switch_every: None,
+            credentials: false,
         };
         World { setup, state: State::default(), lease: LeaseRecord::default(), now: Mono::both(START), effects: vec![] }
     }
