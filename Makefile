@@ -32,8 +32,9 @@ crds: ## write crds/ and the chart's files/crds/ from the types
 api-baseline: crds ## write down what the API has grown by; refuses what would break stored objects
 	@UPDATE=1 cargo test --quiet --lib -- --exact api::baseline::a_version_only_grows
 
-manifests: crds ## write manifests/install.yaml from the chart
+manifests: crds ## write manifests/install.yaml from the chart, and the tables of docs/reference/privileges.md from it
 	@charts/manifest >target/install.yaml && mv target/install.yaml manifests/install.yaml
+	@UPDATE=1 cargo test --quiet --test privileges -- --exact the_page_is_what_is_installed
 
 chart: ## test the chart, without a cluster  [UPDATE=1 writes its snapshots and docs/reference/chart.md]
 	@charts/test

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject, ServiceAccount};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -247,9 +247,11 @@ impl Applier<'_> {
         let name = object.meta().name.clone().unwrap_or_default();
         match call(self.api::<K>().create(&PostParams::default(), object)).await {
             Err(CallError::Conflict(text)) => {
-                let there = call(self.api::<K>().get_opt(&name)).await?;
+                // Listed, not got: then nothing needs the right to get pods or Jobs one by one.
+                let this_one = ListParams::default().fields(&format!("metadata.name={name}"));
+                let there = call(self.api::<K>().list_metadata(&this_one)).await?;
                 let uid = self.observed.bot.metadata.uid.as_deref().unwrap_or_default();
-                match there {
+                match there.items.first() {
                     Some(found) if is_controlled_by(found.meta(), uid) => Ok(()),
                     Some(_) => Err(CallError::Conflict(format!(
                         "{} {name} is there already and belongs to something else; delete it, or name the bot otherwise",

@@ -234,7 +234,10 @@ async fn a_pod_has_the_account_of_its_slot_before_it_is_made() {
 #[tokio::test]
 async fn a_pod_name_that_is_taken_by_something_else_is_a_sentence() {
     let decision = Decision { actions: vec![Action::CreatePod { slot: 0 }], ..grant() };
-    let stranger = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "doge-0", "uid": "other"}});
+    let stranger = json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "1"},
+        "items": [{"metadata": {"name": "doge-0", "uid": "other"}}],
+    });
     let answers = vec![account(), Answer::Refused(409, "pods \"doge-0\" already exists"), Answer::Object(stranger)];
     let round = apply(decision, leading(), answers).await;
     let Err(CallError::Conflict(why)) = round.outcome else { panic!("no conflict") };

@@ -52,7 +52,7 @@ pub fn slot_account(bot: &TradingBot, slot: u32) -> ServiceAccount {
 }
 
 pub fn role(bot: &TradingBot) -> Role {
-    let verbs = ["get", "list", "watch", "patch"].map(str::to_owned).to_vec();
+    let verbs = ["get", "watch", "patch"].map(str::to_owned).to_vec();
     Role {
         metadata: unowned(bot, agent_access_name(name(bot))),
         rules: Some(vec![PolicyRule {
@@ -107,7 +107,7 @@ mod tests {
         let role = role(&fixtures::smallest());
         let [rule] = role.rules.as_deref().unwrap() else { panic!("one rule") };
         assert_eq!(rule.resource_names.as_deref(), Some(&["doge-jpy".to_owned()][..]));
-        assert_eq!(rule.verbs, ["get", "list", "watch", "patch"]);
+        assert_eq!(rule.verbs, ["get", "watch", "patch"]);
         assert!(role.metadata.owner_references.is_none());
     }
 

@@ -6,6 +6,7 @@ CACHE=${TRADINGBOT_CACHE:-$HOME/.cache/tradingbot-operator}
 OUT=$ROOT/target/cluster          # what users and tests read: kubeconfig, env, logs
 ENV_FILE=$OUT/env
 LOGS=$OUT/logs
+AUDIT_LOG=$OUT/audit.log          # what service accounts asked of the local cluster's API server
 PAUSE_IMAGE=tradingbot.local/pause:1
 STARTED=$EPOCHREALTIME
 

@@ -27,7 +27,23 @@ start_apiserver() {
     --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
     --kubelet-certificate-authority="$STATE/pki/ca.crt" --kubelet-preferred-address-types=InternalIP \
     --kubelet-client-certificate="$STATE/pki/admin.crt" --kubelet-client-key="$STATE/pki/admin.key" \
-    --enable-aggregator-routing=true
+    --enable-aggregator-routing=true \
+    --audit-policy-file="$STATE/audit-policy.yaml" --audit-log-path="$AUDIT_LOG" \
+    --audit-log-maxsize=100000 --audit-log-maxbackup=0 --audit-log-maxage=0
+}
+
+# Who did what, without the objects: of all service accounts but Kubernetes' own. Kubelets and people are no service
+# accounts. A restarted API server goes on in the same file, which is written before each answer, and never rotated.
+audit_policy() {
+  cat <<YAML
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
+- {level: Metadata, userGroups: ["system:serviceaccounts"]}
+- {level: None}
+YAML
 }
 
 start_controllers() {
@@ -52,6 +68,8 @@ control_up() {
   cgroup_make "$CLUSTER_NAME/control"
   network_control
   start_etcd
+  rm -f "$AUDIT_LOG" # of an earlier cluster
+  audit_policy >"$STATE/audit-policy.yaml"
   start_apiserver
   certificate controller-manager /CN=system:kube-controller-manager
   certificate scheduler /CN=system:kube-scheduler

@@ -88,7 +88,7 @@ local_up() { # number of nodes
   # Pods are refused until the controller manager has made the account they run as.
   wait_until 30 "the default service account" kc get serviceaccount default
   write_env CLUSTER_KIND=local "KUBECONFIG=$OUT/kubeconfig" "NODES=${nodes[*]}" "BIN=$BIN" "CLUSTER_INDEX=$CLUSTER_INDEX" \
-    "CLUSTER_NAME=$CLUSTER_NAME" "RUN=$RUN" "STATE=$STATE"
+    "CLUSTER_NAME=$CLUSTER_NAME" "RUN=$RUN" "STATE=$STATE" "AUDIT_LOG=$AUDIT_LOG"
   trap - EXIT INT TERM
   say "The cluster is up after $(elapsed) s: $count nodes. Use it with:"
   say "  export KUBECONFIG=$OUT/kubeconfig PATH=$BIN:\$PATH     # or: . $ENV_FILE"

@@ -56,9 +56,10 @@ fn through_the_gate_trading_moves_as_ever_and_the_agent_counts_what_passed() {
 fn with_the_right_to_do_so_connections_are_destroyed() {
     scenario("sockets_destroyed", Turn::Shared, async |world| {
         let rights = json!({
-            "runAsUser": 0, "allowPrivilegeEscalation": false, "seccompProfile": {"type": "RuntimeDefault"},
+            "runAsUser": 0, "runAsNonRoot": false, "allowPrivilegeEscalation": false, "seccompProfile": {"type": "RuntimeDefault"},
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
         });
+        world.admit_privileged_pods().await;
         let bot = world.apply(bot().with("/spec/template/spec/containers/0/securityContext", rights)).await;
         let before = bot.until_trading().await;
         bot.until("it is said how orders are fenced", SOON, |s| is_fenced_by(s, "SocketsDestroyed")).await;

@@ -5,6 +5,16 @@ use serde_json::{Value, json};
 /// The image with exchange, bot and reconciliation program.
 pub const DEMO_IMAGE: &str = "ghcr.io/tradingbot-io/tradingbot-demo:0.1.0";
 
+/// What the Pod Security Standard `restricted` asks of a pod, which every scenario's namespace enforces.
+pub fn restricted_pod() -> Value {
+    json!({"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
+}
+
+/// And of its containers.
+pub fn restricted_container() -> Value {
+    json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+}
+
 /// A bot that is about to be applied. Short times, so that scenarios are quick: leases of 5/1/3 s, 3 s to stop.
 #[derive(Clone, Debug)]
 pub struct BotManifest {
@@ -24,12 +34,14 @@ pub fn bot() -> BotManifest {
             "standbyMode": "Warm",
             "template": {"spec": {
                 "terminationGracePeriodSeconds": 3,
+                "securityContext": restricted_pod(),
                 "containers": [{
                     "name": "bot",
                     "image": DEMO_IMAGE,
                     "imagePullPolicy": "IfNotPresent",
                     "command": ["/paper-bot"],
                     "args": ["--orders-per-second", "20"],
+                    "securityContext": restricted_container(),
                 }],
             }},
             "leadership": {"leaseDurationSeconds": 5, "renewPeriodSeconds": 1, "renewDeadlineSeconds": 3},

@@ -14,13 +14,14 @@ mod turn;
 mod world;
 
 pub use bot::{Bot, SOON};
+pub use cluster::SYSTEM;
 pub use exchange::{Round, seconds_between};
 pub use faults::Aim;
 pub use kernel::bytes_held;
 pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
 pub use scenario::{say, scenario, scenario_within};
-pub use shell::{cluster_env, kubeconfig, kubectl_said, root};
+pub use shell::{cluster_env, kubeconfig, kubectl, kubectl_command, kubectl_said, root};
 pub use turn::Turn;
 pub use world::World;
 

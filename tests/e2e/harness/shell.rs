@@ -31,12 +31,17 @@ pub fn cluster_env() -> &'static BTreeMap<String, String> {
     })
 }
 
-/// kubectl from where `make cluster` keeps its programs, or from the PATH.
-pub fn kubectl(arguments: &[&str]) -> Output {
+/// kubectl from where `make cluster` keeps its programs, or from the PATH, before it is told what to do.
+pub fn kubectl_command() -> Command {
     let kept = cluster_env().get("BIN").map(|bin| Path::new(bin).join("kubectl")).filter(|path| path.exists());
     let mut command = Command::new(kept.unwrap_or_else(|| "kubectl".into()));
-    command.arg("--kubeconfig").arg(kubeconfig()).arg("--request-timeout=20s").args(arguments);
-    command.output().expect("kubectl runs")
+    command.arg("--kubeconfig").arg(kubeconfig());
+    command
+}
+
+/// kubectl that ends by itself.
+pub fn kubectl(arguments: &[&str]) -> Output {
+    kubectl_command().arg("--request-timeout=20s").args(arguments).output().expect("kubectl runs")
 }
 
 /// kubectl that has to succeed.

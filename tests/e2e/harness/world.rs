@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -13,13 +13,15 @@ use super::bot::Bot;
 use super::cluster::{Cluster, LABEL, cluster};
 use super::exchange::Exchange;
 use super::faults::Faults;
-use super::manifest::{BotManifest, DEMO_IMAGE};
+use super::manifest::{BotManifest, DEMO_IMAGE, restricted_container, restricted_pod};
 use super::operator::Operator;
 use super::verdict::Rule;
 use super::{diagnosis, seconds, until};
 
 /// What the namespaces of all scenarios begin with.
 pub const PREFIX: &str = "e2e-";
+/// What a namespace demands of the pods in it.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 
 /// A scenario's own part of the cluster.
 pub struct World {
@@ -96,12 +98,14 @@ impl World {
                 "terminationGracePeriodSeconds": 0,
                 // It is the judge: whatever happens to nodes, it stays where it is.
                 "tolerations": [{"operator": "Exists"}],
+                "securityContext": restricted_pod(),
                 "containers": [{
                     "name": "exchange",
                     "image": DEMO_IMAGE,
                     "imagePullPolicy": "IfNotPresent",
                     "command": ["/paper-exchange"],
                     "ports": [{"containerPort": 8080}],
+                    "securityContext": restricted_container(),
                 }],
             },
         });
@@ -138,6 +142,14 @@ impl World {
         let bot = Bot::new(&self.cluster, &self.namespace, exchange, &manifest);
         bot.create(&manifest.env("EXCHANGE_URL", &bot.exchange.address).object).await.expect("the bot is accepted");
         bot
+    }
+
+    /// Lets pods into this world that ask for more than the strictest standard grants.
+    pub async fn admit_privileged_pods(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        let patch = json!({"metadata": {"labels": {POD_SECURITY: "privileged"}}});
+        let changed = namespaces.patch(&self.namespace, &PatchParams::default(), &Patch::Merge(patch)).await;
+        changed.expect("the namespace is changed");
     }
 
     /// What can be done to nodes, pods and the API server.
@@ -193,7 +205,9 @@ impl World {
 async fn make_namespace(cluster: &Cluster, name: &str) -> String {
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     let short: String = name.replace('_', "-").chars().take(40).collect();
-    let object = json!({"metadata": {"generateName": format!("{PREFIX}{short}-"), "labels": {LABEL: "scenario"}}});
+    // Nothing that the product makes may need more than Kubernetes' strictest standard grants.
+    let labels = json!({LABEL: "scenario", POD_SECURITY: "restricted"});
+    let object = json!({"metadata": {"generateName": format!("{PREFIX}{short}-"), "labels": labels}});
     let object = serde_json::from_value(object).expect("a namespace");
     let made = namespaces.create(&PostParams::default(), &object).await.expect("the namespace is made");
     made.name_any()

@@ -61,6 +61,7 @@ impl Intruder {
     async fn asks(&self, method: &str, path: &str, body: Option<&Value>) -> Result<String, (u16, String)> {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = http::Request::builder().method(method).uri(path).header("content-type", kind);
+        let request = request.header("user-agent", super::ON_PURPOSE);
         let body = body.map(|value| value.to_string().into_bytes()).unwrap_or_default();
         match self.client.request_text(request.body(body).expect("a request")).await {
             Ok(text) => Ok(text),
