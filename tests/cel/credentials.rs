@@ -125,7 +125,7 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
         let labels = json!({"tradingbot.io/bot": "doge-jpy"});
         typed(json!({"metadata": {"name": name, "namespace": namespace, "labels": labels}, "rules": rules}), "Role")
     };
-    let rule = |group: &str, resource: &str, names: Value, verbs: &[&str]| json!([{"apiGroups": [GROUP], "resources": [resource], "resourceNames": names, "verbs": verbs}]);
+    let rule = |group: &str, resource: &str, names: Value, verbs: &[&str]| json!([{"apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs}]);
     // Until the policy is in force. The first of what must not pass.
     let everything = role("doge-jpy-credentials", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]));
     soon("a Role that may do everything is refused", async || {

@@ -218,17 +218,15 @@ impl Machine<'_> {
             (Stage::Stopping(_), Permit::Revoke) if hold.revoke == Revoke::Now && self.s.process.may_be_stopped() => {
                 self.sweep(Next::Drain);
             }
-            // Not before a write of ours is known to be stored: without one there is no deadline to guard.
-            // While it waits for them the bot is no more than a candidate, and goes on renewing.
+            // Not before a write of ours is known to be stored: without one there is no deadline to guard. While it waits
+            // for its credentials the bot is no more than a candidate, and goes on renewing.
             (Stage::Claimed, Permit::Trade)
-                if hold.renewed.is_some() && self.setup.credentials && self.s.credentials != Credentials::Held =>
+                if hold.renewed.is_some() && self.setup.credentials && self.s.credentials == Credentials::None =>
             {
-                if self.s.credentials == Credentials::None {
-                    self.s.credentials = Credentials::Reading;
-                    self.effects.push(Effect::ReadCredentials);
-                }
+                self.s.credentials = Credentials::Reading;
+                self.effects.push(Effect::ReadCredentials);
             }
-            (Stage::Claimed, Permit::Trade) if hold.renewed.is_some() => {
+            (Stage::Claimed, Permit::Trade) if hold.renewed.is_some() && self.s.credentials != Credentials::Reading => {
                 hold.stage = Stage::Promoting;
                 hold.traded = true;
                 match self.s.process {
