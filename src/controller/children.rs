@@ -84,18 +84,20 @@ impl Children {
         reader: Option<String>,
     ) -> Result<Option<String>, CallError> {
         let name = build::credentials_name(bot.metadata.name.as_deref().unwrap_or_default());
-        let Some(account) = &reader else {
+        if reader.is_none() {
             // First of all: whoever had it loses it.
             self.remove_one::<RoleBinding>(operator, bot, &name).await?;
-            if bot.spec.credentials.is_none() {
-                self.remove_one::<Role>(operator, bot, &name).await?;
-            }
-            return Ok(None);
-        };
-        if let Some(role) = build::credentials_role(bot) {
-            self.keep_one(operator, bot, role).await?;
         }
-        self.keep_one(operator, bot, build::credentials_binding(bot, account.clone())).await?;
+        match build::credentials_role(bot) {
+            None => self.remove_one::<Role>(operator, bot, &name).await?,
+            // The finalizer removes it.
+            Some(_) if bot.metadata.deletion_timestamp.is_some() => {}
+            // Also while nobody may read: so that it is known before the first grant whether it can be given at all.
+            Some(role) => self.keep_one(operator, bot, role).await?,
+        }
+        if let Some(account) = &reader {
+            self.keep_one(operator, bot, build::credentials_binding(bot, account.clone())).await?;
+        }
         Ok(reader)
     }
 
