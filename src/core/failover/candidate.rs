@@ -18,6 +18,8 @@ enum Reconciled {
     Done,
     /// The Job runs.
     Waiting,
+    /// A Job of an earlier epoch runs, which this one's must not meet.
+    After,
     /// The Job failed or found something; what happens now was decided.
     Stopped,
 }
@@ -41,6 +43,7 @@ impl Round<'_> {
             Reconciled::Waiting => {
                 return self.say(Phase::Preparing, format!("{} waits for the reconciliation.", holder.name));
             }
+            Reconciled::After => return self.wait_for_earlier_job(holder),
             Reconciled::Done => {}
         }
         if let Some(current) = &mut self.record.current
@@ -55,9 +58,7 @@ impl Round<'_> {
         // Also this epoch's own one, where the policy that asked for it is gone from the spec.
         let runs = self.seen.jobs.iter().any(|j| j.token == token && j.state == JobState::Running);
         if self.record.jobs.iter().any(|t| *t != token || runs) {
-            self.wake(Duration::from_secs(1));
-            let message = format!("{} waits until a reconciliation that was begun earlier has ended.", holder.name);
-            return self.say(Phase::Preparing, message);
+            return self.wait_for_earlier_job(holder);
         }
         match self.account_allows() {
             AccountAnswer::Yes => self.permit(lease, holder),
@@ -68,6 +69,12 @@ impl Round<'_> {
             }
             AccountAnswer::No => self.abandon_epoch(),
         }
+    }
+
+    fn wait_for_earlier_job(&mut self, holder: &PodRef) {
+        self.wake(Duration::from_secs(1));
+        let message = format!("{} waits until a reconciliation that was begun earlier has ended.", holder.name);
+        self.say(Phase::Preparing, message);
     }
 
     /// The ledger is written before the permit (design, rule 1).
@@ -117,6 +124,8 @@ impl Round<'_> {
         let token = self.record.token;
         let job = self.seen.jobs.iter().find(|j| j.token == token).map(|j| j.state.clone());
         match job {
+            // Two that act at the exchange at once would undo each other's work, and the later token would come first.
+            None if self.record.jobs.iter().any(|earlier| *earlier != token) => Reconciled::After,
             None => {
                 // A Job whose creation is refused is a failed one.
                 if self.overdue(Step::Reconcile(self.record.epoch), policy.deadline + JOB_GRACE) {

@@ -165,8 +165,11 @@ fn a_running_job_that_the_status_does_not_know_is_waited_for() {
     exit(&mut world);
     world.run(S(20));
     assert_eq!(world.trader(), None);
+    assert_eq!(jobs_made(&world), 0, "no two reconciliations act at the exchange at once");
+    assert!(world.record.message.contains("begun earlier"), "{}", world.record.message);
     world.jobs.iter_mut().for_each(|j| j.ended = true);
     world.until_active(S(3));
+    assert_eq!(jobs_made(&world), 1);
 }
 
 #[test]
