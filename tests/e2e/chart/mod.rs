@@ -2,6 +2,7 @@
 //! `tests/e2e/chart/run` runs it, with the chart of the commit before.
 
 mod helm;
+mod scope;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

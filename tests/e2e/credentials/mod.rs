@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::config::{AuthInfo, Config};
-use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use crate::harness::*;
@@ -17,29 +15,8 @@ fn secret(key: &str) -> Secret {
     serde_json::from_value(json!({"metadata": {"name": SECRET}, "stringData": {"api-key": key}})).expect("a Secret")
 }
 
-/// A client with a token as the pod's own: bound to the pod, of the pod's account.
-async fn as_pod(world: &World, pod: &str) -> Client {
-    let pods: Api<Pod> = Api::namespaced(world.cluster.client.clone(), &world.namespace);
-    let pod = pods.get(pod).await.expect("the pod is there");
-    let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).expect("it has an account");
-    let bound = BoundObjectReference {
-        api_version: Some("v1".into()),
-        kind: Some("Pod".into()),
-        name: Some(pod.name_any()),
-        uid: pod.uid(),
-    };
-    let request = TokenRequest {
-        spec: TokenRequestSpec { bound_object_ref: Some(bound), ..TokenRequestSpec::default() },
-        ..TokenRequest::default()
-    };
-    let accounts: Api<ServiceAccount> = Api::namespaced(world.cluster.client.clone(), &world.namespace);
-    let issued = accounts.create_token_request(&account, &PostParams::default(), &request).await.expect("a token");
-    let file = kube::config::Kubeconfig::read_from(kubeconfig()).expect("the kubeconfig can be read");
-    let mut config = Config::from_custom_kubeconfig(file, &Default::default()).await.expect("a valid kubeconfig");
-    let token = issued.status.expect("it was issued").token;
-    config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
-    config.default_retry = false;
-    Client::try_from(config).expect("a client")
+async fn as_pod(bot: &Bot, pod: &str) -> Client {
+    client_of(&bot.cluster, &bot.pod(pod).await.expect("the pod is there")).await
 }
 
 /// Whether a pod may read the keys, by reading them.
@@ -65,7 +42,7 @@ fn only_the_active_reads_the_keys_and_a_new_key_reaches_the_orders_without_a_res
         let round = bot.begin_round("switchover").await;
         assert_eq!(round.order.key.as_deref(), Some("aaaa"), "orders carry the key");
 
-        let (first, second) = (as_pod(world, &active).await, as_pod(world, &standby).await);
+        let (first, second) = (as_pod(&bot, &active).await, as_pod(&bot, &standby).await);
         assert!(reads(world, &first).await && !reads(world, &second).await, "the active alone");
         let (status, reason, _) = bot.condition("CredentialsWithheld").await.expect("it is said");
         assert_eq!((status.as_str(), reason.as_str()), ("True", "ActiveOnly"));

@@ -30,7 +30,7 @@ pub struct Bot {
     pub account: String,
     pub reconciled: bool,
     pub exchange: Exchange,
-    cluster: Cluster,
+    pub cluster: Cluster,
 }
 
 impl Bot {

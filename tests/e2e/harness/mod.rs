@@ -10,6 +10,7 @@ mod manifest;
 mod operator;
 mod scenario;
 mod shell;
+mod token;
 mod turn;
 mod world;
 
@@ -22,6 +23,7 @@ pub use manifest::{BotManifest, bot};
 pub use operator::Operator;
 pub use scenario::{say, scenario, scenario_within};
 pub use shell::{cluster_env, kubeconfig, kubectl, kubectl_command, kubectl_said, root};
+pub use token::{ON_PURPOSE, client_of};
 pub use turn::Turn;
 pub use world::World;
 

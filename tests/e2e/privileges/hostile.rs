@@ -1,10 +1,8 @@
 //! A bot's pod is taken over: what its own token is good for, with RBAC and policies as they are installed.
 
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, PostParams};
-use kube::config::{AuthInfo, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -29,31 +27,9 @@ struct Intruder {
 }
 
 impl Intruder {
-    /// The API server gives out the very token that the kubelet mounts: of the pod's account, bound to the pod.
     async fn into(world: &World, pod: &Pod) -> Intruder {
         let (name, uid) = (pod.name_any(), pod.uid().expect("pods have a uid"));
-        let account = pod.spec.as_ref().and_then(|s| s.service_account_name.clone()).expect("pods have an account");
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                bound_object_ref: Some(BoundObjectReference {
-                    api_version: Some("v1".into()),
-                    kind: Some("Pod".into()),
-                    name: Some(name.clone()),
-                    uid: Some(uid.clone()),
-                }),
-                expiration_seconds: Some(3600),
-                ..TokenRequestSpec::default()
-            },
-            ..TokenRequest::default()
-        };
-        let accounts: Api<ServiceAccount> = Api::namespaced(world.cluster.client.clone(), &world.namespace);
-        let made = accounts.create_token_request(&account, &PostParams::default(), &request).await;
-        let token = made.expect("a token").status.expect("it is in the status").token;
-        let file = Kubeconfig::read_from(kubeconfig()).expect("the kubeconfig can be read");
-        let mut config = Config::from_custom_kubeconfig(file, &Default::default()).await.expect("a valid kubeconfig");
-        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
-        config.default_retry = false;
-        let client = Client::try_from(config).expect("a client");
+        let client = client_of(&world.cluster, pod).await;
         Intruder { client, pod: format!("{name}/{uid}"), uid }
     }
 
@@ -61,7 +37,6 @@ impl Intruder {
     async fn asks(&self, method: &str, path: &str, body: Option<&Value>) -> Result<String, (u16, String)> {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let request = http::Request::builder().method(method).uri(path).header("content-type", kind);
-        let request = request.header("user-agent", super::ON_PURPOSE);
         let body = body.map(|value| value.to_string().into_bytes()).unwrap_or_default();
         match self.client.request_text(request.body(body).expect("a request")).await {
             Ok(text) => Ok(text),

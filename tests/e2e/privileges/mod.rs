@@ -13,9 +13,6 @@ use table::Row;
 
 use crate::harness::root;
 
-/// Requests that a scenario makes with somebody else's token, to see them refused, say so in their `User-Agent`.
-pub const ON_PURPOSE: &str = "e2e-on-purpose";
-
 /// What the documents say that somebody may do.
 fn documented(table: &str) -> Vec<Row> {
     let page = std::fs::read_to_string(root().join(table::PAGE)).expect("the page can be read");

@@ -172,10 +172,12 @@ fn hook(path: &str) -> serde_json::Value {
 #[test]
 fn planted_secrets_are_found_nowhere() {
     scenario("planted_secrets", Turn::Shared, async |world| {
-        let secrets = ["a hook's user", "a hook's password", "a variable of the template"].map(Planted::new);
-        let [user, password, variable] = &secrets;
+        let secrets = ["a hook's user", "a hook's password", "a variable of the template", "the exchange's key"]
+            .map(Planted::new);
+        let [user, password, variable, key] = &secrets;
         make_secret(world, "hook", json!({"username": user.value, "password": password.value})).await;
         make_secret(world, "variable", json!({"key": variable.value})).await;
+        make_secret(world, "credentials", json!({"key": key.value})).await;
         // No secret: the bot is called like this, and its description says so in base64.
         let control = Planted::new("the control");
         let name = format!("doge-{}", control.value);
@@ -186,6 +188,7 @@ fn planted_secrets_are_found_nowhere() {
             .named(&name)
             .hot()
             .reconciled()
+            .with("/spec/credentials", json!({"secretName": "credentials"}))
             .with("/metadata/annotations", json!({"description": encoded}))
             .with("/spec/template/spec/containers/0/env", from_secret)
             .with(

@@ -7,9 +7,9 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
 
+use super::documented;
 use super::table::{Grant, Row, grants, resource};
-use super::{ON_PURPOSE, documented};
-use crate::harness::{cluster_env, say};
+use crate::harness::{ON_PURPOSE, cluster_env, say};
 
 const OPERATOR: &str = "system:serviceaccount:tradingbot-system:tradingbot-operator";
 /// Bots of scenarios are in namespaces that begin like this, and nothing else in them asks the API server.
