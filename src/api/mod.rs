@@ -14,6 +14,8 @@ pub mod bot;
 pub mod bot_status;
 #[cfg(feature = "schema")]
 pub mod crds;
+#[cfg(feature = "schema")]
+mod hooks;
 pub mod lease;
 pub mod names;
 #[cfg(feature = "schema")]

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job as JobObject;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod as PodObject, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -32,15 +32,17 @@ pub async fn finalize(client: &Client, leadership: &Leadership, observed: &Obser
         bot: meta.name.as_deref().unwrap_or_default(),
         uid: meta.uid.as_deref().unwrap_or_default(),
     };
-    end.delete_controlled::<JobObject>().await?;
-    end.delete_controlled::<PodObject>().await?;
+    let controlled = |meta: &ObjectMeta| is_controlled_by(meta, end.uid);
+    end.delete_labelled::<JobObject>(controlled).await?;
+    end.delete_labelled::<PodObject>(controlled).await?;
     let names = build::agent_access_name(end.bot);
     let credentials = build::credentials_name(end.bot);
     end.delete_named::<RoleBinding>(&credentials).await?;
     end.delete_named::<Role>(&credentials).await?;
     end.delete_named::<RoleBinding>(&names).await?;
     end.delete_named::<Role>(&names).await?;
-    end.delete_unowned::<ServiceAccount>().await?;
+    let unowned = |meta: &ObjectMeta| meta.owner_references.iter().flatten().next().is_none();
+    end.delete_labelled::<ServiceAccount>(unowned).await?;
     end.delete_named::<Lease>(end.bot).await?;
     end.remove_finalizer(&observed.bot).await
 }
@@ -61,29 +63,15 @@ impl End<'_> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
-    async fn delete_controlled<K>(&self) -> Result<(), CallError>
+    /// Deletes those of a kind that carry the bot's label and are `its` own.
+    async fn delete_labelled<K>(&self, its: impl Fn(&ObjectMeta) -> bool) -> Result<(), CallError>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
         let labelled = ListParams::default().labels(&format!("{LABEL_BOT}={}", self.bot));
         for object in call(self.api::<K>().list_metadata(&labelled)).await?.items {
             let meta = &object.metadata;
-            if is_controlled_by(meta, self.uid) && meta.deletion_timestamp.is_none() {
-                self.delete::<K>(meta.name.as_deref().unwrap_or_default(), meta.uid.clone()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes all of a kind that carries the bot's label and no owner.
-    async fn delete_unowned<K>(&self) -> Result<(), CallError>
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-    {
-        let labelled = ListParams::default().labels(&format!("{LABEL_BOT}={}", self.bot));
-        for object in call(self.api::<K>().list_metadata(&labelled)).await?.items {
-            let meta = &object.metadata;
-            if meta.owner_references.iter().flatten().next().is_none() && meta.deletion_timestamp.is_none() {
+            if its(meta) && meta.deletion_timestamp.is_none() {
                 self.delete::<K>(meta.name.as_deref().unwrap_or_default(), meta.uid.clone()).await?;
             }
         }

@@ -19,6 +19,7 @@ pub mod operations;
 pub mod pods;
 pub mod policy_probe;
 pub mod registry;
+mod relist;
 pub mod run;
 pub mod scope;
 pub mod sightings;

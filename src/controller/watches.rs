@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -21,12 +19,12 @@ use kube::runtime::watcher::{self, Event, watcher as watch};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
 
 use super::accounts::Accounts;
 use super::api_server::{self, ApiServer};
 use super::nodes::{NodeFacts, Nodes};
 use super::registry::{BotKey, Registry, Trigger};
+use super::relist::{Relist, each};
 use super::scope::Scope;
 use super::sightings::Sightings;
 use crate::api::bot::TradingBot;
@@ -35,9 +33,6 @@ use crate::api::operation::TradingBotOperation;
 use crate::runtime::admin::{NotYet, Readiness};
 use crate::runtime::client::WATCH_SECONDS;
 use crate::runtime::clock;
-
-/// After a watch broke, the next attempt waits this long.
-const REWATCH_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the watches keep up to date.
 #[derive(Clone, Debug, Default)]
@@ -342,101 +337,6 @@ async fn watch_operations(operations: Api<DeserializeGuard<TradingBotOperation>>
         }
     })
     .await;
-}
-
-/// Feeds a watch's events to `on` for ever; the first complete list drops `not_yet`.
-async fn each<K: Send + 'static>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
-    not_yet: NotYet,
-    mut on: impl FnMut(Event<K>),
-) {
-    let mut not_yet = Some(not_yet);
-    let mut told = false;
-    let mut stream = std::pin::pin!(stream);
-    while let Some(item) = stream.next().await {
-        match item {
-            Ok(event) => {
-                let complete = matches!(event, Event::InitDone);
-                on(event);
-                told = false;
-                if complete {
-                    drop(not_yet.take());
-                }
-            }
-            Err(error) => {
-                let kind = std::any::type_name::<K>();
-                match forbidden(&error) {
-                    Some(why) if !told => {
-                        warn!("The operator lacks a right, see docs/reference/privileges.md: {why}");
-                        told = true;
-                    }
-                    _ => debug!(%error, kind, "a watch broke and starts again"),
-                }
-                tokio::time::sleep(REWATCH_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// What the API server says where the operator lacks a right.
-fn forbidden(error: &watcher::Error) -> Option<&str> {
-    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
-    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
-    else {
-        return None;
-    };
-    (status.code == 403).then_some(status.message.as_str())
-}
-
-/// Turns a watch's events into changes, and finds what vanished while the watch was broken.
-struct Relist<K> {
-    known: BTreeMap<(String, String), K>,
-    listed: Option<BTreeSet<(String, String)>>,
-}
-
-impl<K> Default for Relist<K> {
-    fn default() -> Self {
-        Self { known: BTreeMap::new(), listed: None }
-    }
-}
-
-impl<K: Resource + Clone> Relist<K> {
-    /// The objects that changed, and whether each is there or gone. An object that a new list shows unchanged is none.
-    fn changes(&mut self, event: Event<K>) -> Vec<(K, bool)> {
-        match event {
-            Event::Init => {
-                self.listed = Some(BTreeSet::new());
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                if let Some(listed) = &mut self.listed {
-                    listed.insert(id(&object));
-                }
-                self.applied(object)
-            }
-            Event::Apply(object) => self.applied(object),
-            Event::Delete(object) => {
-                self.known.remove(&id(&object));
-                vec![(object, false)]
-            }
-            Event::InitDone => {
-                let listed = self.listed.take().unwrap_or_default();
-                let gone: Vec<_> = self.known.keys().filter(|id| !listed.contains(*id)).cloned().collect();
-                gone.into_iter().filter_map(|id| self.known.remove(&id)).map(|object| (object, false)).collect()
-            }
-        }
-    }
-
-    fn applied(&mut self, object: K) -> Vec<(K, bool)> {
-        let before = self.known.insert(id(&object), object.clone());
-        let same = before.is_some_and(|b| b.meta().resource_version == object.meta().resource_version);
-        if same { Vec::new() } else { vec![(object, true)] }
-    }
-}
-
-fn id<K: Resource>(object: &K) -> (String, String) {
-    let meta = object.meta();
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
 /// The bot that an object is labelled with; what it really belongs to is decided by its controller's uid.
