@@ -1,6 +1,6 @@
 //! Epochs and tokens only grow, by whatever way the status is written.
 
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::bot::smallest;
@@ -18,6 +18,17 @@ async fn an_epoch_never_falls_or_vanishes() {
 #[tokio::test]
 async fn a_fencing_token_never_falls_or_vanishes() {
     only_grows("token", "status.token must never fall or vanish, because a fencing token is never used twice.").await;
+}
+
+/// Reads and writes again where somebody wrote in between, such as an operator that runs on this cluster.
+async fn put(write: impl AsyncFn() -> kube::Result<DynamicObject>) -> kube::Result<DynamicObject> {
+    for _ in 0..20 {
+        match write().await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            answer => return answer,
+        }
+    }
+    write().await
 }
 
 async fn only_grows(field: &str, sentence: &str) {
@@ -43,13 +54,16 @@ async fn only_grows(field: &str, sentence: &str) {
     api.patch_status("doge-jpy", &operator, &applied(json!({}))).await.expect_err("an empty status is refused");
     for status in [json!({field: 6}), json!({"phase": "Active"}), Value::Null] {
         let what = format!("PUT of {status}");
-        let mut object = api.get("doge-jpy").await.unwrap();
-        if status.is_null() {
-            object.data.as_object_mut().unwrap().remove("status");
-        } else {
-            object.data["status"] = status;
-        }
-        let answer = api.replace_status("doge-jpy", &PostParams::default(), &object).await;
+        let answer = put(async || {
+            let mut object = api.get("doge-jpy").await?;
+            if status.is_null() {
+                object.data.as_object_mut().unwrap().remove("status");
+            } else {
+                object.data["status"] = status.clone();
+            }
+            api.replace_status("doge-jpy", &PostParams::default(), &object).await
+        })
+        .await;
         refused(&what, answer.map(|_| Value::Null).map_err(|e| e.to_string()), sentence);
     }
     let patch = serde_json::from_value(json!([{"op": "remove", "path": "/status"}])).unwrap();
@@ -57,10 +71,13 @@ async fn only_grows(field: &str, sentence: &str) {
     refused("JSON patch", answer.map(|_| Value::Null).map_err(|e| e.to_string()), sentence);
 
     // A write of the resource itself leaves the status alone, and a greater number is what grants write.
-    let mut object = api.get("doge-jpy").await.unwrap();
-    object.data.as_object_mut().unwrap().remove("status");
-    object.data["spec"]["replicas"] = json!(3);
-    api.replace("doge-jpy", &PostParams::default(), &object).await.expect("the spec may change");
+    let changed = put(async || {
+        let mut object = api.get("doge-jpy").await?;
+        object.data.as_object_mut().unwrap().remove("status");
+        object.data["spec"]["replicas"] = json!(3);
+        api.replace("doge-jpy", &PostParams::default(), &object).await
+    });
+    changed.await.expect("the spec may change");
     let stored = api.patch_status("doge-jpy", &operator, &applied(json!({field: 8}))).await.expect("8 follows 7");
     assert_eq!(stored.data["status"][field], 8);
     cluster.clean_up().await;
