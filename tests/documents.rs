@@ -50,7 +50,7 @@ fn take_apart(text: &str) -> Page {
     let (mut prose, mut block) = (String::new(), None);
     for line in text.lines() {
         match (line.trim_start().strip_prefix("```"), block) {
-            (Some(kind), None) => block = Some(matches!(kind.trim(), "sh" | "console" | "bash")),
+            (Some(kind), None) => block = Some(matches!(kind.trim(), "" | "sh" | "console" | "bash")),
             (Some(_), Some(_)) => block = None,
             (None, Some(true)) => {
                 let command = line.split(" #").next().unwrap_or_default().trim_start_matches("$ ").trim();

@@ -46,8 +46,9 @@ impl Access {
 
 /// The account that may read the keys now: of the pod that the Lease names, while its permit lets it prepare or trade in
 /// the epoch that the status knows. An epoch that the status does not know was granted by somebody else.
-pub fn reader(observed: &Observed, epoch: Epoch) -> Option<String> {
+pub fn reader(observed: &Observed) -> Option<String> {
     let bot = &observed.bot;
+    let epoch = Epoch(bot.status.as_ref()?.epoch);
     if bot.spec.credentials.is_none() || bot.spec.suspend || bot.metadata.deletion_timestamp.is_some() {
         return None;
     }
@@ -76,7 +77,7 @@ mod tests {
     fn observed() -> Observed {
         let bot: TradingBot = serde_json::from_value(json!({
             "metadata": {"name": "doge", "namespace": "money", "uid": "bot-uid"},
-            "spec": {"credentials": {"secretName": "keys"}, "template": {}},
+            "spec": {"credentials": {"secretName": "keys"}, "template": {}}, "status": {"phase": "Preparing", "epoch": 3},
         }))
         .unwrap();
         let pod = |slot: u32| {
@@ -105,7 +106,7 @@ mod tests {
     fn change(change: impl FnOnce(&mut Observed)) -> Option<String> {
         let mut observed = observed();
         change(&mut observed);
-        reader(&observed, Epoch(3))
+        reader(&observed)
     }
 
     fn lease(of: &mut Observed) -> &mut LeaseRecord {

@@ -184,36 +184,25 @@ impl Wakes<'_> {
             + Send
             + 'static,
     {
-        for api in self.scope.apis(self.client) {
+        for api in self.scope.apis::<PartialObjectMeta<K>>(self.client) {
             let (world, not_yet) = (self.world.clone(), self.readiness.waits_for(what));
-            self.tasks.spawn(watch_children::<K>(api, trigger, world, not_yet));
+            self.tasks.spawn(async move {
+                let stream = watch(api, labelled());
+                let mut relisted = Relist::default();
+                each(stream, not_yet, |event| {
+                    for (object, there) in relisted.changes(event) {
+                        let Some(key) = bot_of(&object) else { continue };
+                        let child = (K::KIND, key.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
+                        let version = there.then(|| child_version(&object.metadata));
+                        if trigger != Trigger::Child || world.children.note(child, version) {
+                            world.registry.wake(&key, trigger);
+                        }
+                    }
+                })
+                .await;
+            });
         }
     }
-}
-
-async fn watch_children<K>(api: Api<PartialObjectMeta<K>>, trigger: Trigger, world: World, not_yet: NotYet)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + k8s_openapi::Resource
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
-{
-    let stream = watch(api, labelled());
-    let mut relisted = Relist::default();
-    each(stream, not_yet, |event| {
-        for (object, there) in relisted.changes(event) {
-            let Some(key) = bot_of(&object) else { continue };
-            let child = (K::KIND, key.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
-            let version = there.then(|| child_version(&object.metadata));
-            if trigger != Trigger::Child || world.children.note(child, version) {
-                world.registry.wake(&key, trigger);
-            }
-        }
-    })
-    .await;
 }
 
 async fn watch_bots(bots: Api<PartialObjectMeta<TradingBot>>, world: World, not_yet: NotYet) {

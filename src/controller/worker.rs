@@ -280,8 +280,7 @@ impl Worker {
     /// before it is permitted to trade, and a pod whose grant is over loses it in the round that this itself causes.
     async fn credentials(&mut self, operator: &Operator, observed: &Observed) -> Result<Option<Access>, CallError> {
         let bot = &observed.bot;
-        let record = record_from(&bot.status.clone().unwrap_or_default());
-        let reader = credentials::reader(observed, record.epoch);
+        let reader = credentials::reader(observed);
         let kept = self.children.keep_credentials(operator, bot, reader).await;
         match &bot.spec.credentials {
             Some(wanted) => Access::of(kept, &wanted.secret_name).map(Some),

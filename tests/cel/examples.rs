@@ -193,22 +193,3 @@ async fn every_object_that_the_documents_show_in_full_is_accepted() {
     let tried = all_accepted("docs", files).await;
     assert!(tried >= 4, "only {tried} objects were found");
 }
-
-#[test]
-fn every_make_target_that_the_documents_name_is_there() {
-    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-    let targets: Vec<&str> =
-        makefile.lines().filter_map(|l| l.split_once(": ").or(l.split_once(':'))).map(|(t, _)| t).collect();
-    for page in pages() {
-        let text = fs::read_to_string(&page).unwrap();
-        for (at, _) in text.match_indices("make ") {
-            let before = text[..at].chars().next_back().unwrap_or('\n');
-            if before != '`' && before != '\n' {
-                continue;
-            }
-            let target: String =
-                text[at + 5..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-            assert!(targets.contains(&target.as_str()), "{}: there is no 'make {target}'", page.display());
-        }
-    }
-}

@@ -15,6 +15,7 @@ use tradingbot::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPat
 use super::chart::{OPERATOR, SYSTEM, with_policies};
 use super::cluster::{Cluster, refused};
 use super::identity::{Identity, With};
+use super::merge::merge;
 
 const EPOCH: Epoch = Epoch(7);
 
@@ -116,18 +117,6 @@ impl Story {
         let path = format!("{}?dryRun=All", self.path);
         refused(what, who.change(&self.cluster.client, &path, With::MergePatch, &patch).await, sentence);
     }
-}
-
-/// A merge patch: holder unless `None`, and annotations of ours.
-fn merge(holder: Option<&str>, notes: &[(&str, &str)]) -> Value {
-    let mut patch = json!({"metadata": {"annotations": {}}});
-    for (name, value) in notes {
-        patch["metadata"]["annotations"][format!("tradingbot.io/{name}")] = json!(value);
-    }
-    if let Some(holder) = holder {
-        patch["spec"]["holderIdentity"] = json!(holder);
-    }
-    patch
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod input;
 mod install;
 mod lease_policy;
 mod ledger_policy;
+mod merge;
 mod operation;
 mod operation_policy;
 mod status;

@@ -66,8 +66,7 @@ mod tests {
     use super::super::fixtures;
     use super::*;
     use crate::controller::build::{pod, reconciliation_job};
-    use crate::core::failover::{JobContext, Reason};
-    use crate::core::ids::{Epoch, FencingToken};
+    use crate::core::ids::FencingToken;
 
     fn bot() -> TradingBot {
         let mut bot = fixtures::smallest();
@@ -107,14 +106,13 @@ mod tests {
         let mut bot = bot();
         bot.spec.reconciliation =
             serde_json::from_value(serde_json::json!({"command": ["/bot", "reconcile"]})).unwrap();
-        let context = JobContext {
-            epoch: Epoch(1),
-            previous_epoch: Epoch(0),
-            from: None,
-            to: "doge-jpy-0".into(),
-            reason: Reason::FirstStart,
-        };
-        let pod = reconciliation_job(&bot, FencingToken(7), &context).unwrap().spec.unwrap().template.spec.unwrap();
+        let pod = reconciliation_job(&bot, FencingToken(7), &fixtures::first_start())
+            .unwrap()
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
         let container = &pod.containers[0];
         let env = |name: &str| container.env.iter().flatten().find(|e| e.name == name).unwrap().clone();
         assert_eq!(env("TRADINGBOT_CREDENTIALS").value.as_deref(), Some("/run/tradingbot/credentials"));

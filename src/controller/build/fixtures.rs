@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use crate::api::bot::TradingBot;
+use crate::core::failover::{JobContext, Reason};
+use crate::core::ids::Epoch;
 
 /// Only what must be there.
 pub fn smallest() -> TradingBot {
@@ -50,4 +52,15 @@ pub fn full() -> TradingBot {
         },
     }))
     .unwrap()
+}
+
+/// What the first reconciliation of a bot is told.
+pub fn first_start() -> JobContext {
+    JobContext {
+        epoch: Epoch(1),
+        previous_epoch: Epoch(0),
+        from: None,
+        to: "doge-jpy-0".into(),
+        reason: Reason::FirstStart,
+    }
 }

@@ -107,8 +107,7 @@ mod tests {
     use super::super::pod::pod;
     use super::*;
     use crate::api::bot::OrderGate;
-    use crate::core::failover::{JobContext, Reason};
-    use crate::core::ids::{Epoch, FencingToken};
+    use crate::core::ids::FencingToken;
 
     fn addresses() -> BTreeSet<SocketAddr> {
         ["10.90.0.1:6443", "10.96.0.1:443", "[fd00::1]:6443"].map(|text| text.parse().unwrap()).into()
@@ -158,14 +157,7 @@ mod tests {
             labels.insert(LABEL_ROLE.into(), role.into());
             assert_eq!(is_selected(&labels), selected, "{role}");
         }
-        let context = JobContext {
-            epoch: Epoch(2),
-            previous_epoch: Epoch(1),
-            from: None,
-            to: "doge-jpy-0".into(),
-            reason: Reason::FirstStart,
-        };
-        let job = reconciliation_job(&bot, FencingToken(7), &context).unwrap();
+        let job = reconciliation_job(&bot, FencingToken(7), &fixtures::first_start()).unwrap();
         let of_job = job.spec.unwrap().template.metadata.unwrap().labels.unwrap();
         assert!(!is_selected(&of_job));
     }

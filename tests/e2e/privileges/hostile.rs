@@ -5,6 +5,7 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use super::merge::merge;
 use crate::harness::*;
 
 /// What refuses a request.
@@ -55,18 +56,6 @@ impl Intruder {
     }
 }
 
-/// A merge patch of the Lease.
-fn patch(holder: Option<&str>, notes: &[(&str, &str)]) -> Value {
-    let mut patch = json!({"metadata": {"annotations": {}}});
-    for (name, value) in notes {
-        patch["metadata"]["annotations"][format!("tradingbot.io/{name}")] = json!(value);
-    }
-    if let Some(holder) = holder {
-        patch["spec"]["holderIdentity"] = json!(holder);
-    }
-    patch
-}
-
 /// What RBAC refuses to every pod of a bot.
 async fn assert_sees_nothing_else(who: &Intruder, namespace: &str) {
     let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
@@ -74,7 +63,7 @@ async fn assert_sees_nothing_else(who: &Intruder, namespace: &str) {
     let core = format!("/api/v1/namespaces/{namespace}");
     let active = json!({"status": {"phase": "Active", "epoch": 99}});
     let another = json!({"metadata": {"name": "another", "labels": {"tradingbot.io/bot": "another"}}, "spec": {}});
-    let taken = patch(Some(&who.pod), &[]);
+    let taken = merge(Some(&who.pod), &[]);
     let done = json!({"spec": {"botName": "doge", "type": "Failover"}, "metadata": {"name": "mine"}});
     let unsuspended = json!({"spec": {"suspend": false, "replicas": 9}});
     let rows = [
@@ -117,7 +106,7 @@ fn pods_that_are_taken_over_neither_promote_themselves_nor_forge_anything() {
         let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/doge", world.namespace);
         // The API server enforces new policies after some moments.
         let dry = format!("{lease}?dryRun=All");
-        let note = patch(None, &[("note", "x")]);
+        let note = merge(None, &[("note", "x")]);
         until("the policies of manifests/install.yaml are in force", seconds(30), async || {
             standby.asks("PATCH", &dry, Some(&note)).await.err().map(|(code, _)| assert_eq!(code, 422))
         })
@@ -144,12 +133,12 @@ fn pods_that_are_taken_over_neither_promote_themselves_nor_forge_anything() {
         let alone = ByPolicy("is written by its holder alone");
         let promoted = [("epoch", next.as_str()), ("permit", "Trade"), ("boot", &false_boot), ("state", "Active")];
         for (what, body) in [
-            ("the standby promotes itself", patch(Some(&standby.pod), &promoted)),
-            ("the standby takes the Lease", patch(Some(&standby.pod), &[])),
-            ("the standby renews for the active", patch(None, &[("renew", &renewal), ("state", "Active")])),
-            ("the standby forges a release of the active", patch(Some(""), &stopped)),
-            ("the standby forges a restart of the active", patch(Some(""), &restarted)),
-            ("the standby revokes the active", patch(None, &[("permit", "Revoke"), ("revoke", "Now")])),
+            ("the standby promotes itself", merge(Some(&standby.pod), &promoted)),
+            ("the standby takes the Lease", merge(Some(&standby.pod), &[])),
+            ("the standby renews for the active", merge(None, &[("renew", &renewal), ("state", "Active")])),
+            ("the standby forges a release of the active", merge(Some(""), &stopped)),
+            ("the standby forges a restart of the active", merge(Some(""), &restarted)),
+            ("the standby revokes the active", merge(None, &[("permit", "Revoke"), ("revoke", "Now")])),
             ("the standby takes the label off", json!({"metadata": {"labels": null}})),
         ] {
             standby.is_refused(what, "PATCH", &lease, Some(&body), alone).await;
@@ -158,29 +147,29 @@ fn pods_that_are_taken_over_neither_promote_themselves_nor_forge_anything() {
         let fixed = ByPolicy("the terms of a grant are fixed for the epoch");
         let token = "9007199254740991";
         for (what, body, how) in [
-            ("the active moves its epoch on", patch(None, &[("epoch", &next)]), operators),
-            ("the active takes a later token", patch(None, &[("token", token)]), operators),
-            ("the active changes its permit", patch(None, &[("permit", "Prepare")]), operators),
-            ("the active changes its terms", patch(None, &[("terms", "{}")]), operators),
+            ("the active moves its epoch on", merge(None, &[("epoch", &next)]), operators),
+            ("the active takes a later token", merge(None, &[("token", token)]), operators),
+            ("the active changes its permit", merge(None, &[("permit", "Prepare")]), operators),
+            ("the active changes its terms", merge(None, &[("terms", "{}")]), operators),
             ("the active makes its lease longer", json!({"spec": {"leaseDurationSeconds": 3600}}), fixed),
             (
                 "the active passes the Lease on",
-                patch(Some(&standby.pod), &[]),
+                merge(Some(&standby.pod), &[]),
                 ByPolicy("can be given back by its holder and not passed on"),
             ),
             (
                 "the active says that it stopped, and goes on",
-                patch(None, &stopped),
+                merge(None, &stopped),
                 ByPolicy("are written together with giving the Lease up"),
             ),
             (
                 "the active renews as the standby",
-                patch(None, &[("renew", &format!("{false_boot}/1"))]),
+                merge(None, &[("renew", &format!("{false_boot}/1"))]),
                 ByPolicy("A renewal is <boot>/<counter>"),
             ),
             (
                 "the active names the standby as its successor",
-                patch(Some(""), &restarted),
+                merge(Some(""), &restarted),
                 ByPolicy("A successor is another boot of the same pod"),
             ),
         ] {

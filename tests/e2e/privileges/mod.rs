@@ -5,6 +5,8 @@ mod listed;
 mod secrets;
 mod used;
 
+#[path = "../../cel/merge.rs"]
+mod merge;
 #[path = "../../privileges/table.rs"]
 #[allow(dead_code, reason = "the tables are only read here")]
 mod table;
