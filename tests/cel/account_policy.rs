@@ -7,7 +7,7 @@ use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
 
 use super::chart::{OPERATOR, SYSTEM, with_policies};
-use super::cluster::refused;
+use super::cluster::{IN_FORCE, refused, soon};
 use super::identity::{Identity, With};
 
 #[tokio::test]
@@ -37,12 +37,10 @@ async fn no_service_account_but_the_operators_writes_an_accounts_lease() {
     let one = format!("{leases}/{name}?dryRun=All");
     let holds = json!({"spec": {"holderIdentity": "a/doge/u"}});
     // The binding of this policy counts when the others do, give or take.
-    let mut tries = 0;
-    while bot.create(client, &format!("{leases}?dryRun=All"), &lease).await.is_ok() {
-        tries += 1;
-        assert!(tries < 300, "the policy was not in force within 30 s");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    soon("the policy is in force", IN_FORCE, async || {
+        bot.create(client, &format!("{leases}?dryRun=All"), &lease).await.is_err()
+    })
+    .await;
     let operator = Identity::account(SYSTEM, OPERATOR);
     operator.create(client, &leases, &lease).await.expect("the operator makes it");
     for who in [bot.clone(), bot.in_pod("doge-0", "u0")] {

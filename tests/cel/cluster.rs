@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -139,12 +139,10 @@ async fn install(client: &Client) {
             let conditions = crd.status.as_ref().and_then(|s| s.conditions.as_ref());
             conditions.is_some_and(|c| c.iter().any(|c| c.type_ == "Established" && c.status == "True"))
         };
-        let mut tries = 0;
-        while !established(&api.get(&name).await.expect("the kind is there")) {
-            tries += 1;
-            assert!(tries < 100, "{name} was not established within 10 s");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        soon(&format!("{name} is established"), Duration::from_secs(10), async || {
+            established(&api.get(&name).await.expect("the kind is there"))
+        })
+        .await;
     }
 }
 
@@ -154,4 +152,18 @@ pub fn refused(what: &str, answer: Result<Value, String>, sentence: &str) {
         Ok(_) => panic!("{what}: was accepted, should be refused with: {sentence}"),
         Err(text) => assert!(text.contains(sentence), "{what}: refused with\n  {text}\ninstead of\n  {sentence}"),
     }
+}
+
+/// The longest that a policy, a right or a FlowSchema may take to count.
+pub const IN_FORCE: Duration = Duration::from_secs(30);
+
+/// Asks until the answer is as wanted, and says after how long: what is written reaches the API server's caches a little
+/// later.
+pub async fn soon(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !ask().await {
+        assert!(begun.elapsed() < limit, "{what}: not within {} s", limit.as_secs());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    begun.elapsed()
 }

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -14,7 +13,7 @@ use tradingbot::api::bot::TradingBot;
 use tradingbot::controller::build;
 
 use super::bot::smallest;
-use super::cluster::{Cluster, kubeconfig};
+use super::cluster::{Cluster, IN_FORCE, kubeconfig, soon};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -88,16 +87,6 @@ async fn apply_binding(client: &Client, namespace: &str, binding: &Value) -> Res
     outcome.map(drop).map_err(|error| error.to_string())
 }
 
-/// Asks until the answer is as wanted: rights and policies reach the API server's caches a little later.
-async fn soon(what: &str, mut ask: impl AsyncFnMut() -> bool) -> Duration {
-    let begun = std::time::Instant::now();
-    while !ask().await {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    begun.elapsed()
-}
-
 fn typed(mut object: Value, kind: &str) -> Value {
     object["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
     object["kind"] = json!(kind);
@@ -128,7 +117,7 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
     let rule = |group: &str, resource: &str, names: Value, verbs: &[&str]| json!([{"apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs}]);
     // Until the policy is in force. The first of what must not pass.
     let everything = role("doge-jpy-credentials", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]));
-    soon("a Role that may do everything is refused", async || {
+    soon("a Role that may do everything is refused", IN_FORCE, async || {
         apply_role(&client, namespace, &everything)
             .await
             .is_err_and(|e| e.contains("only get on one Secret by its name"))
@@ -217,15 +206,15 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
     let reads = async |client: &Client| Api::<Secret>::namespaced(client.clone(), namespace).get("keys").await.is_ok();
     assert!(!reads(&slots[0]).await && !reads(&slots[1]).await, "nobody before the grant");
     apply_binding(&client, namespace, &binding("doge-jpy-agent-0")).await.expect("the grant");
-    let given = soon("the slot with the grant reads", async || reads(&slots[0]).await).await;
+    let given = soon("the slot with the grant reads", IN_FORCE, async || reads(&slots[0]).await).await;
     assert!(!reads(&slots[1]).await && !reads(&client).await, "neither the standby nor the operator");
     // A switchover in one write, then a release.
     apply_binding(&client, namespace, &binding("doge-jpy-agent-1")).await.expect("the next grant");
-    let moved = soon("the old slot does not read any more", async || !reads(&slots[0]).await).await;
-    soon("the new slot reads", async || reads(&slots[1]).await).await;
+    let moved = soon("the old slot does not read any more", IN_FORCE, async || !reads(&slots[0]).await).await;
+    soon("the new slot reads", IN_FORCE, async || reads(&slots[1]).await).await;
     let bindings = Api::<RoleBinding>::namespaced(client.clone(), namespace);
     bindings.delete("doge-jpy-credentials", &DeleteParams::default()).await.expect("the release");
-    let taken = soon("nobody reads any more", async || !reads(&slots[1]).await).await;
+    let taken = soon("nobody reads any more", IN_FORCE, async || !reads(&slots[1]).await).await;
     println!("given after {given:?}, moved after {moved:?}, taken after {taken:?}");
     assert!(!reads(&client).await);
 

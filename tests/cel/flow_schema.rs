@@ -1,7 +1,5 @@
 //! In which line of the API server the requests of agents and operator wait.
 
-use std::time::Duration;
-
 use http::HeaderMap;
 use k8s_openapi::api::flowcontrol::v1::FlowSchema;
 use kube::ResourceExt;
@@ -9,7 +7,7 @@ use kube::api::{Api, ListParams};
 use kube::client::Body;
 
 use super::chart::{OPERATOR, SYSTEM, install};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, IN_FORCE, soon};
 use super::identity::Identity;
 
 /// The FlowSchema that the API server put a request into, and its priority level.
@@ -43,15 +41,12 @@ async fn lease_requests_of_agents_and_operator_wait_in_the_line_of_leader_electi
     let (agents, own_leases) = ("tradingbot-operator-agents", "tradingbot-operator-leases");
 
     // The API server takes new ones up by and by.
-    let mut tries = 0;
-    while flow_of(&cluster, &agent, "GET", &one).await.0 != agents
-        || flow_of(&cluster, &operator, "GET", &one).await.0 != own_leases
-        || flow_of(&cluster, &operator, "GET", &pods).await.0 != OPERATOR
-    {
-        tries += 1;
-        assert!(tries < 300, "the FlowSchemas did not count within 30 s");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    soon("the FlowSchemas count", IN_FORCE, async || {
+        flow_of(&cluster, &agent, "GET", &one).await.0 == agents
+            && flow_of(&cluster, &operator, "GET", &one).await.0 == own_leases
+            && flow_of(&cluster, &operator, "GET", &pods).await.0 == OPERATOR
+    })
+    .await;
 
     let other = Identity::account(ns, "ci");
     let controller = Identity::account("kube-system", "generic-garbage-collector");
