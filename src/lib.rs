@@ -3,6 +3,8 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod api;
+#[cfg(feature = "backup")]
+pub mod backup;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "operator")]

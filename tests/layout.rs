@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 6] = ["core", "api", "controller", "agent", "runtime", "cli"];
+const FOLDERS: [&str; 7] = ["core", "api", "controller", "agent", "backup", "runtime", "cli"];
 
 /// Which other folders each may use.
 fn allowed(folder: &str) -> &'static [&'static str] {
@@ -14,6 +14,7 @@ fn allowed(folder: &str) -> &'static [&'static str] {
         "api" => &["core"],
         "runtime" => &["core", "api"],
         "controller" | "agent" => &["core", "api", "runtime"],
+        "backup" => &["core", "api"],
         "cli" => &["core", "api", "runtime"],
         other => panic!("src/{other} is new: say here what it may use"),
     }

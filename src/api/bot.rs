@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::agent_config::StandbyMode;
+pub use super::backup::Backup;
 use super::bot_status::TradingBotStatus;
 pub use super::hooks::{DeadMansSwitch, ExecHook, Header, Hook, Hooks, HttpHook, SecretRef};
 pub use crate::core::failover::{MoveKind, OnFailure};
@@ -84,6 +85,9 @@ pub struct TradingBotSpec {
     /// The keys of the exchange, which only the active can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// What is backed up, where to and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
 }
 
 fn two() -> u32 {

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::backup_status::{BackupStatus, RestoreStatus};
 pub use crate::core::failover::{AccountState, Block, Evidence, Phase, Reason, Trigger};
 pub use crate::core::lease::OnApiServerLoss;
 pub use crate::core::report::{Balance, Report};
@@ -50,6 +51,12 @@ pub struct TradingBotStatus {
     /// The account that spec.account names, and who holds it. Other bots of the account go by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountStatus>,
+    /// What is known of the backups. Absent: spec.backup was never set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
+    /// The restore that is being carried out, or that failed half-way. Nobody is granted the Lease while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreStatus>,
     /// How many pods there are.
     pub replicas: u32,
     /// Selects the bot's pods.

@@ -53,6 +53,9 @@ fn bot() -> CustomResourceDefinition {
             schema::drop_descriptions_below(claim);
             let policy = &mut spec["orderGate"]["properties"]["networkPolicy"];
             schema::refine_egress(&mut policy["properties"]["standbyEgress"]["items"]);
+            let backup = &mut spec["backup"]["properties"];
+            schema::drop_descriptions_below(&mut backup["resources"]);
+            schema::merge_by_name(&mut backup["schedules"]);
             spec["reconciliation"]["properties"]["runOn"]["x-kubernetes-list-type"] = json!("set");
             spec["hooks"]["properties"]["promote"]["properties"]["http"]["properties"]["headers"]["x-kubernetes-list-type"] =
                 json!("atomic");

@@ -6,6 +6,10 @@ pub mod account_lease;
 #[cfg(feature = "schema")]
 mod account_status;
 pub mod agent_config;
+pub mod backup;
+pub mod backup_config;
+#[cfg(feature = "schema")]
+pub mod backup_status;
 #[cfg(all(test, feature = "schema"))]
 mod baseline;
 #[cfg(feature = "schema")]

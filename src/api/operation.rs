@@ -2,12 +2,13 @@
 
 #![expect(clippy::duplicated_attributes, reason = "printer columns repeat their types")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::CustomResource;
 use kube::ResourceExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::backup_config::Selection;
 use crate::core::failover::{Operation, OperationKind};
 use crate::core::ids::Epoch;
 
@@ -50,6 +51,12 @@ pub struct TradingBotOperationSpec {
     /// For ConfirmStopped: what is confirmed, and who does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Confirmation>,
+    /// For Backup: which schedule it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupRequest>,
+    /// For Restore: which backup is put back, and the word that it shall be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreRequest>,
 }
 
 /// What an operation asks for.
@@ -61,6 +68,10 @@ pub enum OperationType {
     Failover,
     /// A person confirms that the active of an epoch has stopped, where nothing else can prove it.
     ConfirmStopped,
+    /// A backup now, beside those of the schedules.
+    Backup,
+    /// A backup is put back while nobody trades; afterwards reconciliation, then trading.
+    Restore,
 }
 
 impl OperationType {
@@ -70,6 +81,8 @@ impl OperationType {
             OperationType::Switchover => "Switchover",
             OperationType::Failover => "Failover",
             OperationType::ConfirmStopped => "ConfirmStopped",
+            OperationType::Backup => "Backup",
+            OperationType::Restore => "Restore",
         }
     }
 }
@@ -83,6 +96,32 @@ pub struct Confirmation {
     /// Who says so.
     #[schemars(length(max = 200), regex(pattern = r"[^\s]"))]
     pub by: String,
+}
+
+/// A backup that is wanted now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRequest {
+    /// The schedule of spec.backup whose retention it falls under. Absent: it belongs to none and is never removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub schedule: Option<String>,
+}
+
+/// A backup that is to be put back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreRequest {
+    /// Its id. Absent: the newest good one, before the time in `before` where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100), regex(pattern = r"^[0-9]{8}T[0-9]{6}Z-[a-z0-9]([-a-z0-9]*[a-z0-9])?-[0-9a-f]{4}$"))]
+    pub id: Option<String>,
+    /// The newest good one that was begun before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Time>,
+    /// The bot's name once more: what is there now is overwritten.
+    #[schemars(length(max = 40))]
+    pub confirm: String,
 }
 
 /// How an operation stands.
@@ -149,12 +188,19 @@ pub struct OperationStep {
 }
 
 impl TradingBotOperation {
+    /// Which backup a restore asks for.
+    pub fn selection(&self) -> Selection {
+        let Some(RestoreRequest { id, before, confirm: _ }) = &self.spec.restore else { return Selection::default() };
+        // The schema lets only ids in.
+        Selection { id: id.as_ref().and_then(|id| id.parse().ok()), before: before.as_ref().map(|time| time.0) }
+    }
+
     /// The operation as decisions see it; `None` when it has ended.
     pub fn to_decide(&self) -> Option<Operation> {
         if self.status.as_ref().is_some_and(|s| s.phase.has_ended()) {
             return None;
         }
-        let TradingBotOperationSpec { bot_name: _, type_, to, reason: _, confirm } = &self.spec;
+        let TradingBotOperationSpec { bot_name: _, type_, to, reason: _, confirm, backup: _, restore: _ } = &self.spec;
         let kind = match type_ {
             OperationType::Switchover => OperationKind::Switchover,
             OperationType::Failover => OperationKind::Failover,
@@ -163,6 +209,9 @@ impl TradingBotOperation {
                 let Confirmation { epoch, by } = confirm.clone().unwrap_or_default();
                 OperationKind::Confirm { epoch: Epoch(epoch), by }
             }
+            // It moves nothing, so no decision about trading depends on it.
+            OperationType::Backup => return None,
+            OperationType::Restore => OperationKind::Restore,
         };
         Some(Operation { name: self.name_any(), uid: self.uid().unwrap_or_default(), kind, to: to.clone() })
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
 use super::account_status::{account_from, account_status};
+use super::backup_status::{restore_from, restore_status};
 use super::bot_status::*;
 use super::names::LABEL_BOT;
 use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
@@ -31,6 +32,8 @@ pub struct Seen {
     pub zone: Option<String>,
     /// `spec.failover.targetSeconds`: history is judged by the present objective.
     pub target: Duration,
+    /// What is known of the backups.
+    pub backup: Option<BackupStatus>,
     /// The conditions.
     pub conditions: Vec<Condition>,
 }
@@ -56,8 +59,10 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         total,
         operation,
         account,
+        restore,
     } = record;
-    let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, conditions } = seen;
+    let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, backup, conditions } =
+        seen;
     let desired = desired_replicas.saturating_sub(1);
     TradingBotStatus {
         observed_generation: generation,
@@ -94,6 +99,8 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
             to: o.to.clone(),
         }),
         account: account.as_ref().map(account_status),
+        backup,
+        restore: restore.as_ref().map(restore_status),
         replicas,
         selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
         conditions,
@@ -118,6 +125,8 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         failover,
         operation,
         account,
+        backup: _,
+        restore,
         replicas: _,
         selector: _,
         conditions: _,
@@ -143,6 +152,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
             to: o.to.clone(),
         }),
         account: account.as_ref().map(account_from),
+        restore: restore.as_ref().map(restore_from),
     }
 }
 
@@ -303,7 +313,7 @@ pub fn wall_from(time: &MicroTime) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason};
+    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason, RestoreStep};
     use crate::core::ids::BootId;
     use crate::core::lease::OnApiServerLoss;
     use crate::core::report::{Balance, Report};
@@ -372,6 +382,13 @@ mod tests {
             current: has(6).then(|| some_move(seed)),
             history: (0..seed % 21).map(|n| some_move(seed.wrapping_mul(31).wrapping_add(n) % 512)).collect(),
             total: seed * 7,
+            restore: has(4).then(|| crate::core::failover::Restore {
+                operation: "put-back".into(),
+                operation_uid: "op-2".into(),
+                step: if has(1) { RestoreStep::Broken } else { RestoreStep::Checking },
+                id: has(2).then(|| "20261124T020000Z-daily-003f".parse().unwrap()),
+                slot: 1,
+            }),
             account: has(5).then(|| AccountView {
                 name: "kraken-main".into(),
                 state: if has(1) { AccountState::Held } else { AccountState::Waiting },

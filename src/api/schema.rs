@@ -113,6 +113,12 @@ pub fn refine_egress(rule: &mut Value) {
     rule["properties"]["to"]["items"]["properties"]["ipBlock"]["properties"]["cidr"]["maxLength"] = json!(50);
 }
 
+/// Makes a list mergeable by the names in it.
+pub fn merge_by_name(list: &mut Value) {
+    list["x-kubernetes-list-type"] = json!("map");
+    list["x-kubernetes-list-map-keys"] = json!(["name"]);
+}
+
 /// Makes lists mergeable by key and bounded.
 pub fn refine_lists(schema: &mut Value) {
     each(schema, &mut |node| {

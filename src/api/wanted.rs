@@ -31,6 +31,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         order_gate: _,
         account,
         credentials,
+        backup: _,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -191,6 +192,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         order_gate,
         account: _,
         credentials,
+        backup: _,
     } = spec;
     let source = PodSource {
         standby_mode: *standby_mode,

@@ -43,9 +43,12 @@ impl Ask {
         let word = match type_ {
             OperationType::Switchover => "switchover",
             OperationType::Failover => "failover",
+            OperationType::Backup => "backup",
+            OperationType::Restore => "restore",
             OperationType::ConfirmStopped => "confirm-stopped",
         };
-        let spec = TradingBotOperationSpec { bot_name: bot.clone(), type_, to, reason, confirm };
+        let spec =
+            TradingBotOperationSpec { bot_name: bot.clone(), type_, to, reason, confirm, backup: None, restore: None };
         let metadata = ObjectMeta { generate_name: Some(format!("{bot}-{word}-")), ..ObjectMeta::default() };
         TradingBotOperation { metadata, ..TradingBotOperation::new("", spec) }
     }

@@ -27,6 +27,7 @@ use crate::api::account_lease;
 use crate::api::bot::TradingBot;
 use crate::api::lease;
 use crate::api::names::{LABEL_BOT, LABEL_ROLE};
+use crate::api::operation::TradingBotOperation;
 use crate::api::record::{Seen, status_from};
 use crate::core::account::{AccountRecord, BotRef};
 use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, Record, Role, Spec};
@@ -91,6 +92,15 @@ impl Applier<'_> {
                         self.create(&job).await?;
                     }
                 }
+                Action::CreateRestoreJob { restore, run } => {
+                    let mut asked = self.observed.operations.iter();
+                    let asked = asked.find(|o| o.metadata.uid.as_ref() == Some(&restore.operation_uid));
+                    let selection = asked.map(TradingBotOperation::selection).unwrap_or_default();
+                    let job = build::restore_job(&self.observed.bot, restore, *run, &selection, self.agent_image);
+                    if let Some(job) = job {
+                        self.create(&job).await?;
+                    }
+                }
                 Action::UpdateOperation { name, uid, update } => {
                     self.leadership.check()?;
                     let operation = self.observed.operations.iter().find(|o| o.metadata.uid.as_ref() == Some(uid));
@@ -148,6 +158,7 @@ impl Applier<'_> {
             node,
             zone,
             target: self.spec.target,
+            backup: bot.status.as_ref().and_then(|s| s.backup.clone()),
             conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, Timestamp::now()),
         };
         status_from(record, seen)

@@ -97,6 +97,8 @@ mod tests {
             bot,
             lease: None,
             pods: vec![pod(0), pod(1)],
+            jobs: Vec::new(),
+            other_pods: Vec::new(),
             account: None,
             operations: Vec::new(),
             facts: Observation { lease: Some(lease), ..Observation::default() },

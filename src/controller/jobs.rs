@@ -1,4 +1,4 @@
-//! From a reconciliation Job and its pods to what decisions know of it.
+//! From a Job and its pods to what came of it.
 //!
 //! The report is read from the pod's status as soon as its container has ended: the Job's own conditions come seconds
 //! later.
@@ -16,6 +16,47 @@ const OUT_OF_TIME: &str = "it ran longer than its deadline and was ended.";
 /// What a reconciliation Job says; `None`: it is none of ours.
 pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
     let token = object.metadata.labels.as_ref()?.get(LABEL_TOKEN)?.parse().ok().map(FencingToken)?;
+    let Outcome { result, ended } = outcome(object, pods)?;
+    let state = match result {
+        JobResult::Running => JobState::Running,
+        JobResult::Exited { code: 0, message } => match report::parse(&message) {
+            Ok(report) => JobState::Succeeded(report),
+            Err(malformed) => JobState::Failed(format!("{malformed}.")),
+        },
+        JobResult::Exited { code, message } => JobState::Failed(exit_sentence(code, &message)),
+        JobResult::Failed(why) => JobState::Failed(why),
+    };
+    Some(Job { token, state, ended })
+}
+
+/// How a Job that runs one pod stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What came of it.
+    pub result: JobResult,
+    /// No pod of it runs any more, whatever the result.
+    pub ended: bool,
+}
+
+/// What came of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobResult {
+    /// Not decided yet.
+    Running,
+    /// Its program ended by itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+        /// Its termination message.
+        message: String,
+    },
+    /// It ended otherwise; why, a sentence.
+    Failed(String),
+}
+
+/// How a Job of one pod stands, by its own conditions and by those of `pods` that are its; `None` for an object that the
+/// API server has not stored.
+pub fn outcome(object: &JobObject, pods: &[PodObject]) -> Option<Outcome> {
     let uid = object.metadata.uid.as_deref()?;
     let own: Vec<&PodObject> = pods.iter().filter(|pod| controller_uid(pod) == Some(uid)).collect();
     let results: Vec<Option<&ContainerStateTerminated>> = own.iter().map(|pod| result(pod)).collect();
@@ -31,33 +72,30 @@ pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
     // The kubelet enforces the pod's deadline, also where nobody tells the Job's controller.
     let out_of_time =
         own.iter().any(|pod| pod.status.as_ref().and_then(|s| s.reason.as_deref()) == Some("DeadlineExceeded"));
-    let state = match (succeeded, condition("Failed")) {
-        _ if out_of_time && succeeded.is_none_or(|t| t.exit_code != 0) => JobState::Failed(OUT_OF_TIME.into()),
+    let exited = |ended: &ContainerStateTerminated| JobResult::Exited {
+        code: ended.exit_code,
+        message: ended.message.clone().unwrap_or_default(),
+    };
+    let result = match (succeeded, condition("Failed")) {
+        _ if out_of_time && succeeded.is_none_or(|t| t.exit_code != 0) => JobResult::Failed(OUT_OF_TIME.into()),
         (_, Some(failed)) if succeeded.is_none_or(|t| t.exit_code != 0) => {
             let why = failed.reason.as_deref().unwrap_or("Failed");
             match (why, succeeded) {
-                ("DeadlineExceeded", _) => JobState::Failed(OUT_OF_TIME.into()),
-                (_, Some(ended)) => state_of(ended),
-                _ => JobState::Failed(format!("{why}: {}", failed.message.as_deref().unwrap_or("no more is known."))),
+                ("DeadlineExceeded", _) => JobResult::Failed(OUT_OF_TIME.into()),
+                (_, Some(ended)) => exited(ended),
+                _ => JobResult::Failed(format!("{why}: {}", failed.message.as_deref().unwrap_or("no more is known."))),
             }
         }
-        (Some(ended), _) if none_runs => state_of(ended),
-        _ => JobState::Running,
+        (Some(ended), _) if none_runs => exited(ended),
+        _ => JobResult::Running,
     };
-    Some(Job { token, state, ended })
+    Some(Outcome { result, ended })
 }
 
-fn state_of(ended: &ContainerStateTerminated) -> JobState {
-    let message = ended.message.as_deref().unwrap_or_default();
-    if ended.exit_code != 0 {
-        let said: String = message.trim().chars().take(300).collect();
-        let said = if said.is_empty() { "it left no message".to_owned() } else { format!("it says: {said}") };
-        return JobState::Failed(format!("the program ended with exit code {}; {said}.", ended.exit_code));
-    }
-    match report::parse(message) {
-        Ok(report) => JobState::Succeeded(report),
-        Err(malformed) => JobState::Failed(format!("{malformed}.")),
-    }
+fn exit_sentence(code: i32, message: &str) -> String {
+    let said: String = message.trim().chars().take(300).collect();
+    let said = if said.is_empty() { "it left no message".to_owned() } else { format!("it says: {said}") };
+    format!("the program ended with exit code {code}; {said}.")
 }
 
 /// How the program ended: the first container is the one that reports.

@@ -32,6 +32,10 @@ pub struct Observed {
     pub lease: Option<Lease>,
     /// Its pods.
     pub pods: Vec<PodObject>,
+    /// All Jobs and other pods that carry its name: what they belong to is to be looked at.
+    pub jobs: Vec<JobObject>,
+    /// Pods that carry its name and are none of its own, such as those of the Jobs.
+    pub other_pods: Vec<PodObject>,
     /// The Lease of its account.
     pub account: Option<Lease>,
     /// The operations on it that have not ended.
@@ -108,6 +112,7 @@ pub async fn observe(
         lease: own_lease,
         pods: members.iter().map(|pod| pods::read(pod, &bot.spec.container_name, &world.nodes)).collect(),
         jobs: own_jobs.filter_map(|job| jobs::read(job, &others)).collect(),
+        restores: Vec::new(),
         operations: operations.iter().filter_map(TradingBotOperation::to_decide).collect(),
         link: leadership.link(),
         template_error: None,
@@ -115,7 +120,16 @@ pub async fn observe(
         account: account.facts,
         wall: clock::wall(),
     };
-    Ok(Observed { bot, lease, pods: members, account: account.lease, operations, facts })
+    Ok(Observed {
+        bot,
+        lease,
+        pods: members,
+        jobs: listed_jobs.items,
+        other_pods: others,
+        account: account.lease,
+        operations,
+        facts,
+    })
 }
 
 async fn open_operations(client: &Client, key: &BotKey, world: &World) -> Result<Vec<TradingBotOperation>, CallError> {

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod agent;
+pub mod backup;
 pub mod failover;
 pub mod gate;
 pub mod ids;

@@ -68,6 +68,8 @@ async fn apply(decision: Decision, leadership: Leadership, answers: Vec<Answer>)
         bot,
         lease: None,
         pods: Vec::new(),
+        jobs: Vec::new(),
+        other_pods: Vec::new(),
         account: None,
         operations: Vec::new(),
         facts: Observation::default(),

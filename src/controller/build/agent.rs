@@ -198,6 +198,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         order_gate,
         account: _,
         credentials,
+        backup: _,
     } = &bot.spec;
     AgentConfig {
         namespace: namespace(bot).to_owned(),

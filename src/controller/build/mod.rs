@@ -2,6 +2,7 @@
 
 mod access;
 mod agent;
+mod backup;
 mod claims;
 mod common;
 mod credentials;
@@ -14,6 +15,7 @@ mod services;
 mod fixtures;
 
 pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
+pub use backup::{BackupContext, backup_cron_jobs, restore_job};
 pub use claims::claims;
 pub use credentials::{credentials_binding, credentials_name, credentials_role};
 pub use job::{job_name, reconciliation_job};

@@ -40,6 +40,7 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         order_gate: _,
         account: _,
         credentials: _,
+        backup: _,
     } = &bot.spec;
     let template_metadata = template_metadata.clone().unwrap_or_default();
     let mut metadata = owned(bot, pod_name(name(bot), slot));

@@ -39,6 +39,10 @@ impl Round<'_> {
         if let OperationKind::Confirm { epoch, by } = &operation.kind {
             return self.judge_confirmation(*epoch, by);
         }
+        if operation.kind == OperationKind::Restore {
+            let text = "This operator restores nothing.";
+            return Verdict::Refuse("Misconfigured", text.into());
+        }
         if self.record.operation.is_some() {
             // One that is over is forgotten as soon as it is known to have been told so.
             if self.outcome().is_some() {

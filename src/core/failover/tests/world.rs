@@ -259,6 +259,7 @@ impl World {
             lease: self.lease.clone(),
             pods: self.pods.iter().map(|p| p.pod.clone()).collect(),
             jobs: self.jobs.clone(),
+            restores: Vec::new(),
             operations: self.operations.clone(),
             link: self.link,
             template_error: self.template_error.clone(),
@@ -399,6 +400,7 @@ impl World {
                 };
                 self.jobs.push(Job { token: *token, state, ended });
             }
+            Action::CreateRestoreJob { .. } => {}
             Action::UpdateOperation { name, update, .. } => {
                 if !matches!(update, OperationUpdate::Running { .. }) {
                     self.operations.retain(|o| o.name != *name);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::observation::Role;
-use super::record::{Reason, Record};
+use super::observation::{RestoreRun, Role};
+use super::record::{Reason, Record, Restore};
 use crate::core::account::{AccountRecord, BotRef};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::lease::LeaseRecord;
@@ -79,6 +79,13 @@ pub enum Action {
         token: FencingToken,
         /// For its environment.
         context: JobContext,
+    },
+    /// Creates a Job of the restore that the record names.
+    CreateRestoreJob {
+        /// The restore as it is written down.
+        restore: Restore,
+        /// What the Job does.
+        run: RestoreRun,
     },
     /// Writes an operation's progress.
     UpdateOperation {

@@ -1,6 +1,7 @@
 //! What was read live in one round.
 
 use crate::core::account::{AccountRecord, BotRef};
+use crate::core::backup::BackupId;
 use crate::core::ids::{BootId, Epoch, FencingToken};
 use crate::core::lease::LeaseRecord;
 use crate::core::report::Report;
@@ -16,6 +17,8 @@ pub struct Observation {
     pub pods: Vec<Pod>,
     /// Reconciliation Jobs, by controller uid.
     pub jobs: Vec<Job>,
+    /// What is known of the Jobs of restores, by controller uid.
+    pub restores: Vec<RestoreJob>,
     /// Operations on this bot that have not ended, oldest first.
     pub operations: Vec<Operation>,
     /// This operator's own link to the API server.
@@ -135,6 +138,44 @@ pub enum JobState {
     Failed(String),
 }
 
+/// A Job of a restore.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RestoreJob {
+    /// The uid of the operation that asked for it.
+    pub operation_uid: String,
+    /// What it does.
+    pub run: RestoreRun,
+    /// How it stands.
+    pub state: RestoreJobState,
+    /// No pod of it runs any more, whatever the result.
+    pub ended: bool,
+}
+
+/// What a Job of a restore does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RestoreRun {
+    /// Finds the backup and reads all of it.
+    Check,
+    /// Puts it back.
+    Apply,
+}
+
+/// How a Job of a restore stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RestoreJobState {
+    /// Not decided yet.
+    Running,
+    /// It did what it should, with this backup.
+    Succeeded(BackupId),
+    /// It did not.
+    Failed {
+        /// Why and what to do, a sentence.
+        message: String,
+        /// Whether the target may have been changed.
+        target_changed: bool,
+    },
+}
+
 /// An operation that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Operation {
@@ -162,6 +203,8 @@ pub enum OperationKind {
         /// Who says so.
         by: String,
     },
+    /// A backup is put back while nobody trades.
+    Restore,
 }
 
 /// The operation that is being carried out.

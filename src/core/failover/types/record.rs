@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observation::RunningOperation;
 use crate::core::account::BotRef;
+use crate::core::backup::BackupId;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::OnApiServerLoss;
 use crate::core::report::Report;
@@ -44,6 +45,8 @@ pub struct Record {
     pub operation: Option<RunningOperation>,
     /// The account of the bot, and who holds it.
     pub account: Option<AccountView>,
+    /// The restore that is being carried out, or that failed half-way.
+    pub restore: Option<Restore>,
 }
 
 /// An account as the status of one of its bots tells it.
@@ -266,4 +269,36 @@ pub enum Evidence {
     LeaseExpired,
     /// A person says so.
     Confirmed,
+}
+
+/// A restore that is being carried out, or that failed half-way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Restore {
+    /// The operation that asked for it.
+    pub operation: String,
+    /// Its uid.
+    pub operation_uid: String,
+    /// How far it is.
+    pub step: RestoreStep,
+    /// The backup, once it is known.
+    pub id: Option<BackupId>,
+    /// The slot whose volumes it is put back into.
+    pub slot: u32,
+}
+
+/// How far a restore is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum RestoreStep {
+    /// The backup is being found and read, while the bot trades on.
+    #[default]
+    Checking,
+    /// The active was asked to stop.
+    Stopping,
+    /// Nobody trades, and the Job that puts the backup back may be running.
+    Restoring,
+    /// It was put back; the bot is to trade again.
+    Resuming,
+    /// It failed after it had begun to change the target: nobody trades before a person decides.
+    Broken,
 }
