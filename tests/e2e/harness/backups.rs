@@ -1,0 +1,177 @@
+//! A bot's backups and restores: asked for, waited for, and what its status says of them.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tradingbot::api::bot_status::BackupStatus;
+use tradingbot::api::operation::{OperationPhase, TradingBotOperationStatus};
+
+use super::bot::{Bot, SOON};
+use super::{seconds, until};
+
+/// How a program of a run ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    pub exit_code: i32,
+    pub message: String,
+}
+
+impl Bot {
+    /// What the status says of its backups.
+    pub async fn backups(&self) -> BackupStatus {
+        self.status().await.backup.unwrap_or_default()
+    }
+
+    /// Makes a backup now, which has to succeed; its id.
+    pub async fn back_up(&self) -> String {
+        let before = self.backups().await.newest;
+        let asked = self.ask("Backup", None).await;
+        let ended = self.until_ended(&asked).await;
+        assert_eq!(ended.phase, OperationPhase::Succeeded, "{ended:?}");
+        let id = |s: &BackupStatus| s.newest.first().filter(|id| !before.contains(id)).cloned();
+        let status =
+            self.until("the status knows the backup", SOON, |s| s.backup.as_ref().and_then(id).is_some()).await;
+        status.backup.as_ref().and_then(id).expect("it was just seen")
+    }
+
+    /// Makes a backup now, which fails; how the operation says it.
+    pub async fn fail_to_back_up(&self) -> TradingBotOperationStatus {
+        let asked = self.ask("Backup", None).await;
+        let ended = self.until_ended(&asked).await;
+        assert_eq!(ended.phase, OperationPhase::Failed, "{ended:?}");
+        ended
+    }
+
+    /// Asks for a restore: of this id, or of the newest.
+    pub async fn ask_to_restore(&self, id: Option<&str>) -> String {
+        let mut restore = json!({"confirm": self.name});
+        if let Some(id) = id {
+            restore["id"] = json!(id);
+        }
+        self.ask_for(json!({"botName": self.name, "type": "Restore", "restore": restore})).await
+    }
+
+    /// Restores the newest, which has to succeed.
+    pub async fn restore(&self) -> TradingBotOperationStatus {
+        let asked = self.ask_to_restore(None).await;
+        let ended = self.until_ended(&asked).await;
+        assert_eq!(ended.phase, OperationPhase::Succeeded, "{ended:?}");
+        ended
+    }
+
+    fn of<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    /// Its Jobs of a component, `backup` or `restore`, oldest first.
+    pub async fn jobs(&self, component: &str) -> Vec<Job> {
+        let selector = format!("tradingbot.io/bot={},tradingbot.io/component={component}", self.name);
+        let (api, parameters) = (self.of::<Job>(), ListParams::default().labels(&selector));
+        let mut jobs =
+            until("the jobs can be listed", seconds(20), async || api.list(&parameters).await.ok()).await.items;
+        jobs.sort_by_key(|job| job.creation_timestamp());
+        jobs
+    }
+
+    /// Its CronJobs.
+    pub async fn cron_jobs(&self) -> Vec<CronJob> {
+        let (api, parameters) =
+            (self.of::<CronJob>(), ListParams::default().labels(&format!("tradingbot.io/bot={}", self.name)));
+        until("the CronJobs can be listed", seconds(20), async || api.list(&parameters).await.ok()).await.items
+    }
+
+    /// The pod of a Job, as soon as its container has started.
+    pub async fn started_pod(&self, job: &str) -> Pod {
+        let (api, parameters) = (self.of::<Pod>(), ListParams::default().labels(&format!("job-name={job}")));
+        until(&format!("the pod of {job} runs"), SOON, async || {
+            let pod = api.list(&parameters).await.ok()?.items.into_iter().next()?;
+            let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+            statuses.iter().all(|c| c.state.as_ref().is_some_and(|s| s.waiting.is_none())).then_some(pod)
+        })
+        .await
+    }
+
+    /// How the program in the pod of a Job ended.
+    pub async fn program_of(&self, job: &str) -> Ended {
+        let (api, parameters) = (self.of::<Pod>(), ListParams::default().labels(&format!("job-name={job}")));
+        let ended: ContainerStateTerminated = until(&format!("the program of {job} ends"), SOON, async || {
+            let pod = api.list(&parameters).await.ok()?.items.into_iter().next()?;
+            pod.status?.container_statuses?.first()?.state.as_ref()?.terminated.clone()
+        })
+        .await;
+        Ended {
+            started: ended.started_at.expect("it has started").0,
+            finished: ended.finished_at.expect("it has ended").0,
+            exit_code: ended.exit_code,
+            message: ended.message.unwrap_or_default(),
+        }
+    }
+
+    /// Waits for a condition with these words in its message; its reason.
+    pub async fn until_condition(&self, kind: &str, status: &str, words: &str) -> (String, String) {
+        let what = format!("{kind} is {status} and says '{words}'");
+        let is = |c: &&Condition| c.type_ == kind && c.status == status && c.message.contains(words);
+        let seen = self.until(&what, SOON, |s| s.conditions.iter().any(|c| is(&c))).await;
+        let found = seen.conditions.iter().find(is).expect("it was just seen");
+        assert!(found.message.ends_with('.'), "no sentence: {}", found.message);
+        (found.reason.clone(), found.message.clone())
+    }
+
+    /// Waits for a condition with this status and reason; its message.
+    pub async fn until_reason(&self, kind: &str, status: &str, reason: &str) -> String {
+        let is = |c: &&Condition| c.type_ == kind && c.status == status && c.reason == reason;
+        let what = format!("{kind} is {status} because of {reason}");
+        let seen = self.until(&what, SOON, |s| s.conditions.iter().any(|c| is(&c))).await;
+        let message = seen.conditions.iter().find(is).expect("it was just seen").message.clone();
+        assert!(message.ends_with('.'), "no sentence: {message}");
+        message
+    }
+
+    /// Waits until an Event with this reason is told of the bot; what it says.
+    pub async fn until_event(&self, reason: &str) -> String {
+        let (api, parameters) = (
+            self.of::<Event>(),
+            ListParams::default().fields(&format!("involvedObject.name={},reason={reason}", self.name)),
+        );
+        until(&format!("the Event {reason}"), SOON, async || {
+            api.list(&parameters).await.ok()?.items.into_iter().find_map(|event| event.message)
+        })
+        .await
+    }
+
+    /// Lets a CronJob begin a run now, as `kubectl create job --from` does, as soon as it is there; the Job's name.
+    pub async fn begin_run_of(&self, cron_job: &str, name: &str) -> String {
+        let there = async || self.cron_jobs().await.iter().any(|c| c.name_any() == cron_job).then_some(());
+        until(&format!("the CronJob {cron_job} is there"), SOON, there).await;
+        let from = format!("--from=cronjob/{cron_job}");
+        super::shell::kubectl_done(&["-n", &self.namespace, "create", "job", name, &from])
+            .unwrap_or_else(|failed| panic!("{failed}"));
+        name.to_owned()
+    }
+
+    /// Orders a second since an entry.
+    pub async fn rate_since(&self, round: &super::Round) -> f64 {
+        let orders = self.orders_since(&round.marker).await;
+        let Some(last) = orders.last() else { return 0.0 };
+        #[expect(clippy::cast_precision_loss, reason = "a test has few orders")]
+        let count = orders.len() as f64;
+        count / super::seconds_between(&round.marker, last)
+    }
+
+    /// Everything in `spec.backup` that is said here is so from now on.
+    pub async fn change_backup(&self, patch: Value) {
+        let api: Api<tradingbot::api::bot::TradingBot> = self.of();
+        let patch = Patch::Merge(json!({"spec": {"backup": patch}}));
+        api.patch(&self.name, &PatchParams::default(), &patch).await.expect("the change is accepted");
+    }
+}
