@@ -2,6 +2,7 @@
 //! operator never sees, and tells the operator in its termination message what came of it.
 
 pub mod source;
+pub mod target;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
