@@ -3,6 +3,7 @@
 mod access;
 mod agent;
 mod backup;
+mod backup_job;
 mod claims;
 mod common;
 mod credentials;
@@ -16,6 +17,7 @@ mod fixtures;
 
 pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
 pub use backup::{BackupContext, backup_cron_jobs, restore_job};
+pub use backup_job::{job_by_hand, on_demand};
 pub use claims::claims;
 pub use credentials::{credentials_binding, credentials_name, credentials_role};
 pub use job::{job_name, reconciliation_job};
