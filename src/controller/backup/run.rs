@@ -99,7 +99,7 @@ pub enum RunState {
         /// When.
         finished: Timestamp,
         /// What it said, or what is known of a run that said nothing.
-        report: Report,
+        report: Box<Report>,
     },
 }
 
@@ -153,7 +153,10 @@ pub fn read(job: &Job, pods: &[Pod], cron_jobs: &BTreeMap<String, Subject>) -> O
             (JobResult::Exited { code, message }, None) => exited(job, pods, code, &message),
             (JobResult::Failed(why), None) => interrupted(failed(&subject, &why)),
         };
-        RunState::Ended { finished: finished(job, pods).unwrap_or(created), report: believable(report, created) }
+        RunState::Ended {
+            finished: finished(job, pods).unwrap_or(created),
+            report: Box::new(believable(report, created)),
+        }
     };
     Some(Run {
         job: job.name_any(),
