@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::metrics::Metrics;
 use super::registry::BotKey;
 use crate::api::backup_status::BackupStatus;
+use crate::api::names::SCHEDULE_VERIFICATION;
 use crate::core::backup::ON_DEMAND;
 use crate::core::failover::Record;
 
@@ -41,7 +42,7 @@ impl Board {
     pub fn remove(&self, key: &BotKey, metrics: &Metrics) {
         let status = self.lock().remove(key).and_then(|shown| shown.backup).unwrap_or_default();
         let schedules = status.schedules.iter().map(|schedule| schedule.name.as_str());
-        metrics.backups.forget(key, schedules.chain([ON_DEMAND, super::backup::names::VERIFICATION]));
+        metrics.backups.forget(key, schedules.chain([ON_DEMAND, SCHEDULE_VERIFICATION]));
     }
 
     /// Forgets all bots: another replica leads.

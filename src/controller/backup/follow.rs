@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::names::*;
 use super::run::{Run, Subject};
 use super::{Backups, ask, end, events, now, retry, status, wanted};
-use crate::api::names::LABEL_BOT;
+use crate::api::names::{LABEL_BOT, LABEL_OPERATION};
 use crate::api::operation::TradingBotOperation;
 use crate::api::record::time_from;
 use crate::controller::build;
@@ -102,7 +102,8 @@ impl Backups {
         let (namespace, bot) = (observed.bot.namespace().unwrap_or_default(), observed.bot.name_any());
         let mut names = operator.world.children.names(CronJob::KIND, &namespace);
         names.extend(self.children.written(CronJob::KIND, &namespace));
-        names.retain(|name| name.strip_prefix(&bot).is_some_and(|rest| rest.starts_with("-b-") || rest == "-verify"));
+        let of_schedule = build::schedule_name(&bot, "");
+        names.retain(|name| name.starts_with(&of_schedule) || *name == build::verification_name(&bot));
         names
     }
 

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use super::names::*;
-use crate::api::names::LABEL_COMPONENT;
+use crate::api::names::{ANNOTATION_BACKUP_EPOCH, LABEL_COMPONENT, LABEL_SCHEDULE, SCHEDULE_VERIFICATION};
+use crate::controller::build::{self, COMPONENT_BACKUP};
 use crate::controller::jobs::{self, JobResult, OUT_OF_TIME};
 use crate::controller::pods;
 use crate::core::backup::ON_DEMAND;
@@ -31,25 +32,20 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// What a CronJob of `bot` is for. The verification has its own name, so that a schedule may be called like it.
+    /// What a CronJob of `bot` is for, by its name.
     pub fn of(cron_job: &CronJob, bot: &str) -> Option<Subject> {
-        let label = cron_job.labels().get(LABEL_SCHEDULE).cloned();
-        let schedule = cron_job.metadata.name.as_deref()?.strip_prefix(bot)?.strip_prefix("-b-");
-        match (schedule, label) {
-            (Some(schedule), label) if label.as_deref().is_none_or(|label| label == schedule) => {
-                Some(Subject::Schedule(schedule.to_owned()))
-            }
-            (_, Some(label)) if label == VERIFICATION => Some(Subject::Verification),
-            (_, Some(label)) => Some(Subject::Schedule(label)),
-            _ => None,
+        let name = cron_job.metadata.name.as_deref()?;
+        if name == build::verification_name(bot) {
+            return Some(Subject::Verification);
         }
+        name.strip_prefix(&build::schedule_name(bot, "")).map(|schedule| Subject::Schedule(schedule.to_owned()))
     }
 
     /// The schedule's name, `on-demand` or `verification`.
     pub fn as_str(&self) -> &str {
         match self {
             Subject::Schedule(name) => name,
-            Subject::Verification => VERIFICATION,
+            Subject::Verification => SCHEDULE_VERIFICATION,
         }
     }
 
@@ -164,7 +160,7 @@ pub fn read(job: &Job, pods: &[Pod], cron_jobs: &BTreeMap<String, Subject>) -> O
         subject,
         created,
         scheduled: !job.annotations().contains_key(ANNOTATION_BY_HAND),
-        epoch: job.annotations().get(ANNOTATION_EPOCH).and_then(|epoch| epoch.parse().ok()),
+        epoch: job.annotations().get(ANNOTATION_BACKUP_EPOCH).and_then(|epoch| epoch.parse().ok()),
         ended_by_us: ended_by_us.is_some(),
         active: !outcome.ended,
         state,
@@ -195,12 +191,12 @@ fn exited(job: &Job, pods: &[Pod], code: i32, message: &str) -> Report {
 fn failed(subject: &Subject, why: &str) -> String {
     match subject {
         Subject::Schedule(_) if why == OUT_OF_TIME => {
-            "It ran longer than spec.backup.deadlineSeconds and was ended. Raise it, or find out what is slow in the log."
+            "It was not done within spec.backup.deadlineSeconds and was ended. Raise it, or find out in its log what is slow."
                 .into()
         }
         Subject::Verification if why == OUT_OF_TIME => {
-            "It ran longer than its deadline and was ended. Raise the deadlineSeconds of \
-             spec.backup.verification.runner or of spec.backup, or find out what is slow in the log."
+            "It was not done within its deadline and was ended. Raise the deadlineSeconds of \
+             spec.backup.verification.runner or of spec.backup, or find out in its log what is slow."
                 .into()
         }
         _ => format!("Its Job failed ({}).", cut(why)),

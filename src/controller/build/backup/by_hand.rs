@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 
 use crate::api::backup_config::{BACKUP_CONFIG_ENV, BackupConfig};
-use crate::controller::backup::names::{ANNOTATION_BY_HAND, LABEL_SCHEDULE};
+use crate::api::names::LABEL_SCHEDULE;
+use crate::controller::backup::names::ANNOTATION_BY_HAND;
 use crate::core::backup::ON_DEMAND;
 
 /// The Job of this `name` from the template of `cron_job`, which is stored under `uid`. It has `label` besides those of
