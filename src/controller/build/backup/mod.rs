@@ -1,10 +1,12 @@
 //! The CronJobs of a bot's backups, and the Jobs of its restores.
 
+mod by_hand;
 mod cron;
 mod restore;
 mod run;
 mod volumes;
 
+pub use by_hand::{job_by_hand, on_demand};
 pub use cron::{backup_cron_jobs, schedule_name, verification_name};
 pub use restore::{restore_deadline, restore_job, restore_job_name};
 
