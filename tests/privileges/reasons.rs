@@ -8,6 +8,7 @@ pub enum Who {
     Active,
     View,
     Edit,
+    Admin,
 }
 
 /// Why somebody may do what is granted on a resource.
@@ -55,7 +56,12 @@ pub const REASONS: &[Reason] = &[
         "networkpolicies.networking.k8s.io",
         "Only the active reaches the exchange, where a bot asks for that",
     ),
-    of(Who::Operator, "jobs.batch", "Reconciliations"),
+    of(
+        Who::Operator,
+        "jobs.batch",
+        "Reconciliations; backups that are asked for or made once more, and a backup that is ended because trading moved",
+    ),
+    of(Who::Operator, "cronjobs.batch", "The schedules of backups and of their verification"),
     of(Who::Operator, "events.events.k8s.io", "Every move is told in an Event"),
     of(
         Who::Operator,
@@ -71,6 +77,7 @@ pub const REASONS: &[Reason] = &[
     of(Who::View, "tradingbots.tradingbot.io", "To see bots"),
     of(Who::View, "tradingbotoperations.tradingbot.io", "To see what was asked for and what became of it"),
     of(Who::Edit, "tradingbots.tradingbot.io", "To make, change and delete bots"),
-    of(Who::Edit, "tradingbotoperations.tradingbot.io", "To ask for a failover, a switchover or maintenance"),
+    of(Who::Edit, "tradingbotoperations.tradingbot.io", "To ask for a failover, a switchover or a backup"),
     of(Who::Edit, "tradingbots.tradingbot.io/scale", "`kubectl scale`"),
+    of(Who::Admin, "tradingbotoperations.tradingbot.io", "To have a backup put back over what is there"),
 ];
