@@ -316,6 +316,7 @@ fn block_word(block: Block) -> &'static str {
         Block::DiscrepanciesFound => "DiscrepanciesFound",
         Block::SilentUnderContinue => "SilentUnderContinue",
         Block::AccountHeld => "AccountHeld",
+        Block::RestoreFailed => "RestoreFailed",
     }
 }
 
@@ -350,6 +351,7 @@ mod tests {
             reconciliation: None,
             revision: "r".into(),
             account: None,
+            restore: None,
         }
     }
 
