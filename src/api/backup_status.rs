@@ -12,6 +12,9 @@ pub use crate::core::failover::RestoreStep;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BackupStatus {
+    /// Since when spec.backup has been seen: until the first backup the objective counts from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_time: Option<Time>,
     /// The point that the newest good backup recovers: when it was begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success_time: Option<Time>,
@@ -30,6 +33,9 @@ pub struct BackupStatus {
     /// The point that the oldest backup recovers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_recoverable_time: Option<Time>,
+    /// When a run last counted what there is: count, storedBytes, oldestRecoverableTime and newest are of then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_time: Option<Time>,
     /// How many good backups there are.
     pub count: u32,
     /// How many bytes they have where they are stored.
@@ -75,6 +81,9 @@ pub struct RunStatus {
     /// The Job's uid: no run counts twice.
     #[serde(rename = "jobUID")]
     pub job_uid: String,
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_time: Option<Time>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_time: Option<MicroTime>,

@@ -9,12 +9,26 @@ pub const LABEL_BOT: &str = "tradingbot.io/bot";
 pub const LABEL_ROLE: &str = "tradingbot.io/role";
 /// Label: the slot a pod or claim belongs to.
 pub const LABEL_SLOT: &str = "tradingbot.io/slot";
-/// Label: what a child is for: `bot` or `reconciliation`.
+/// Label: what a child is for: `bot`, `reconciliation`, `backup` or `restore`.
 pub const LABEL_COMPONENT: &str = "tradingbot.io/component";
 /// Annotation: the hash of everything a pod was made from; another hash means the pod is outdated.
 pub const ANNOTATION_REVISION: &str = "tradingbot.io/revision";
 /// Label on reconciliation Jobs and their pods: the fencing token they were made for.
 pub const LABEL_TOKEN: &str = "tradingbot.io/token";
+/// Label on the CronJobs and Jobs of backups and their pods: the schedule, `on-demand` or `verification`.
+pub const LABEL_SCHEDULE: &str = "tradingbot.io/schedule";
+/// Its value where the newest backup is proven again.
+pub const SCHEDULE_VERIFICATION: &str = "verification";
+/// Annotation on the Jobs of backups and restores and on their pods: the epoch in which they were made.
+pub const ANNOTATION_BACKUP_EPOCH: &str = "tradingbot.io/backup-epoch";
+/// Label on the Jobs of restores and their pods: the uid of the operation that asked for it.
+pub const LABEL_OPERATION: &str = "tradingbot.io/operation";
+/// Label on the Jobs of restores and their pods: `check` or `apply`.
+pub const LABEL_RESTORE_RUN: &str = "tradingbot.io/restore-run";
+/// Its value on the Job that reads the backup while the bot trades on.
+pub const RESTORE_RUN_CHECK: &str = "check";
+/// Its value on the Job that puts the backup back.
+pub const RESTORE_RUN_APPLY: &str = "apply";
 /// Label on the Lease of an account: the account.
 pub const LABEL_ACCOUNT: &str = "tradingbot.io/account";
 /// The finalizer of a TradingBot: nothing goes before the active is known to have stopped.

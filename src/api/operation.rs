@@ -195,9 +195,14 @@ impl TradingBotOperation {
         Selection { id: id.as_ref().and_then(|id| id.parse().ok()), before: before.as_ref().map(|time| time.0) }
     }
 
+    /// Whether it has not ended.
+    pub fn is_open(&self) -> bool {
+        !self.status.as_ref().is_some_and(|status| status.phase.has_ended())
+    }
+
     /// The operation as decisions see it; `None` when it has ended.
     pub fn to_decide(&self) -> Option<Operation> {
-        if self.status.as_ref().is_some_and(|s| s.phase.has_ended()) {
+        if !self.is_open() {
             return None;
         }
         let TradingBotOperationSpec { bot_name: _, type_, to, reason: _, confirm, backup: _, restore: _ } = &self.spec;

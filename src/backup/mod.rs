@@ -1,6 +1,9 @@
 //! What runs in the pods of backups, verifications and restores: it has the user's keys of the destination, which the
 //! operator never sees, and tells the operator in its termination message what came of it.
 
+pub mod source;
+pub mod target;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -158,7 +158,7 @@ impl Applier<'_> {
             node,
             zone,
             target: self.spec.target,
-            backup: bot.status.as_ref().and_then(|s| s.backup.clone()),
+            backup: self.troubles.backup.as_ref().map(|view| view.status.clone()),
             conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, Timestamp::now()),
         };
         status_from(record, seen)

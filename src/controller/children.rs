@@ -104,15 +104,31 @@ impl Children {
     /// The slots' accounts that there are, as far as the watch and our own writes tell.
     fn slot_accounts(&self, operator: &Operator, bot: &TradingBot) -> BTreeSet<String> {
         let namespace = bot.metadata.namespace.as_deref().unwrap_or_default();
-        let written = self.applied.keys().filter(|(kind, of, _)| *kind == ServiceAccount::KIND && of == namespace);
         let mut names = operator.world.children.names(ServiceAccount::KIND, namespace);
-        names.extend(written.map(|(_, _, name)| name.clone()));
+        names.extend(self.written(ServiceAccount::KIND, namespace));
         names.retain(|name| build::slot_of_account(bot.metadata.name.as_deref().unwrap_or_default(), name).is_some());
         names
     }
 
+    /// The uid of an object that was applied.
+    pub(super) fn uid_of(&self, key: &ChildKey) -> Option<String> {
+        let (uid, _) = self.applied.get(key)?.left.split_once('/')?;
+        Some(uid.to_owned())
+    }
+
+    /// The names of the objects of a kind that were applied.
+    pub(super) fn written(&self, kind: &'static str, namespace: &str) -> BTreeSet<String> {
+        let written = self.applied.keys().filter(|(of, within, _)| *of == kind && within == namespace);
+        written.map(|(_, _, name)| name.clone()).collect()
+    }
+
     /// Removes a child that is wanted no more; one of that name that is not ours is left alone.
-    async fn remove_one<K>(&mut self, operator: &Operator, bot: &TradingBot, name: &str) -> Result<(), CallError>
+    pub(super) async fn remove_one<K>(
+        &mut self,
+        operator: &Operator,
+        bot: &TradingBot,
+        name: &str,
+    ) -> Result<(), CallError>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + k8s_openapi::Resource
@@ -141,7 +157,13 @@ impl Children {
         Ok(())
     }
 
-    async fn keep_one<K>(&mut self, operator: &Operator, bot: &TradingBot, object: K) -> Result<(), CallError>
+    /// Applies a child that is missing or not as wanted.
+    pub(super) async fn keep_one<K>(
+        &mut self,
+        operator: &Operator,
+        bot: &TradingBot,
+        object: K,
+    ) -> Result<(), CallError>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + k8s_openapi::Resource

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::backup::{self, View};
 use super::credentials::Access;
 use super::policy_probe::Enforcement;
 use crate::api::names::CANARY_PORT;
@@ -10,15 +11,15 @@ use crate::core::failover::{AccountState, Block, Observation, Phase, Record, Spe
 use crate::core::lease::OrderPath;
 
 /// One condition, before it is known whether it has changed.
-struct Verdict {
-    kind: &'static str,
-    status: &'static str,
-    reason: &'static str,
-    message: String,
+pub(super) struct Verdict {
+    pub kind: &'static str,
+    pub status: &'static str,
+    pub reason: &'static str,
+    pub message: String,
 }
 
 /// What only the shell knows and a condition tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Troubles {
     /// A child object that could not be made or kept up, a sentence.
     pub child: Option<String>,
@@ -28,6 +29,8 @@ pub struct Troubles {
     pub policy: Option<Enforcement>,
     /// Who may read the exchange's keys; `None`: there are none.
     pub credentials: Option<Access>,
+    /// What is known of the backups; `None`: none are wanted.
+    pub backup: Option<View>,
 }
 
 /// All conditions, with the times of those that did not change kept.
@@ -54,6 +57,7 @@ pub fn conditions(
         .chain(troubles.policy.as_ref().map(|known| policy_enforced(known, before)))
         .chain(account_held(record))
         .chain(troubles.credentials.as_ref().map(credentials_withheld))
+        .chain(troubles.backup.iter().flat_map(|view| backup::conditions::verdicts(view, now)))
         .map(|v| {
             let old = before.iter().find(|c| c.type_ == v.kind && c.status == v.status);
             Condition {

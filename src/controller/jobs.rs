@@ -11,7 +11,8 @@ use crate::core::failover::{Job, JobState};
 use crate::core::ids::FencingToken;
 use crate::core::report;
 
-const OUT_OF_TIME: &str = "it ran longer than its deadline and was ended.";
+/// Why a Job failed that did not end in time.
+pub(super) const OUT_OF_TIME: &str = "it ran longer than its deadline and was ended.";
 
 /// What a reconciliation Job says; `None`: it is none of ours.
 pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
@@ -58,7 +59,7 @@ pub enum JobResult {
 /// API server has not stored.
 pub fn outcome(object: &JobObject, pods: &[PodObject]) -> Option<Outcome> {
     let uid = object.metadata.uid.as_deref()?;
-    let own: Vec<&PodObject> = pods.iter().filter(|pod| controller_uid(pod) == Some(uid)).collect();
+    let own: Vec<&PodObject> = pods_of(uid, pods).collect();
     let results: Vec<Option<&ContainerStateTerminated>> = own.iter().map(|pod| result(pod)).collect();
     let condition = |kind: &str| {
         let all = object.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
@@ -98,8 +99,13 @@ fn exit_sentence(code: i32, message: &str) -> String {
     format!("the program ended with exit code {code}; {said}.")
 }
 
+/// The pods that the Job of this uid made.
+pub(super) fn pods_of<'a>(uid: &'a str, pods: &'a [PodObject]) -> impl Iterator<Item = &'a PodObject> {
+    pods.iter().filter(move |pod| controller_uid(pod) == Some(uid))
+}
+
 /// How the program ended: the first container is the one that reports.
-fn result(pod: &PodObject) -> Option<&ContainerStateTerminated> {
+pub(super) fn result(pod: &PodObject) -> Option<&ContainerStateTerminated> {
     let name = &pod.spec.as_ref()?.containers.first()?.name;
     let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
     statuses.iter().find(|c| c.name == *name)?.state.as_ref()?.terminated.as_ref()

@@ -1,4 +1,5 @@
-//! What Prometheus sees. No label names an object, so the number of series does not grow with the bots.
+//! What Prometheus sees. No label names an object, so the number of series does not grow with the bots; only of bots that
+//! are backed up there are some for each.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::backup::metrics::BackupMetrics;
 use crate::core::failover::{Evidence, Move, Phase, Reason, Record, Trigger as MoveTrigger};
 use crate::runtime::client::OnWrite;
 
@@ -34,6 +36,8 @@ pub struct Metrics {
     pub renewal_age: Gauge,
     /// 1 while this replica leads.
     pub leading: IntGauge,
+    /// Backups, by bot.
+    pub backups: BackupMetrics,
 }
 
 impl Metrics {
@@ -80,6 +84,7 @@ impl Metrics {
             standbys_ready: gauge("tradingbot_standbys_ready", "Standbys that are ready to take over, over all bots.")?,
             epoch: gauge("tradingbot_epoch_highest", "The highest epoch of any bot.")?,
             leading: gauge("tradingbot_operator_leading", "1 while this replica leads.")?,
+            backups: BackupMetrics::new(&registry)?,
             phase_seconds,
             bots,
             renewal_age,

@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod api_server;
 pub mod apply;
+pub mod backup;
+pub mod board;
 pub mod build;
 pub mod call;
 pub mod children;

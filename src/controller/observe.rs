@@ -137,7 +137,7 @@ async fn open_operations(client: &Client, key: &BotKey, world: &World) -> Result
     let names = world.operations.of(key);
     let mut found: Vec<TradingBotOperation> =
         try_join_all(names.iter().map(|name| call(api.get_opt(name)))).await?.into_iter().flatten().collect();
-    found.retain(|o| o.spec.bot_name == key.name && o.to_decide().is_some());
+    found.retain(|o| o.spec.bot_name == key.name && o.is_open());
     found.sort_by_key(|o| (o.metadata.creation_timestamp.clone().map(|t| t.0), o.metadata.name.clone()));
     Ok(found)
 }

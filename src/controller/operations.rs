@@ -64,7 +64,8 @@ fn status(
     }
 }
 
-fn ended(
+/// The status of an operation that is over.
+pub(super) fn ended(
     phase: OperationPhase,
     reason: &str,
     message: &str,
@@ -101,11 +102,19 @@ fn steps_of(done: &Move) -> Vec<OperationStep> {
     .collect()
 }
 
-fn step(name: &str, from: MicroTime, to: Option<MicroTime>, outcome: Option<String>) -> OperationStep {
+/// One step.
+pub(super) fn step(name: &str, from: MicroTime, to: Option<MicroTime>, outcome: Option<String>) -> OperationStep {
     OperationStep { name: name.into(), started_time: from, finished_time: to, outcome }
 }
 
-fn complete(status: &str, reason: &str, message: &str, at: &MicroTime, generation: Option<i64>) -> Condition {
+/// The condition that says whether it is over.
+pub(super) fn complete(
+    status: &str,
+    reason: &str,
+    message: &str,
+    at: &MicroTime,
+    generation: Option<i64>,
+) -> Condition {
     Condition {
         type_: "Complete".into(),
         status: status.into(),

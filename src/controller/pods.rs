@@ -37,7 +37,7 @@ pub fn read(object: &PodObject, container: &str, nodes: &Nodes) -> Pod {
         node_lost: facts.is_some_and(|f| f.is_none_or(|f| f.not_ready)),
         container_id: supervised.and_then(running_container),
         terminated_boots: supervised.map(terminated_boots).unwrap_or_default(),
-        problem: problem(object),
+        problem: problem(object, "spec.template"),
     }
 }
 
@@ -70,8 +70,8 @@ fn boot_of(ended: &ContainerStateTerminated) -> Option<BootId> {
     ended.message.as_deref()?.trim().parse().ok()
 }
 
-/// Why the pod does not come up, a sentence for the status.
-fn problem(object: &PodObject) -> Option<String> {
+/// Why the pod does not come up, a sentence for the status. `place`: the field of the spec that it was made from.
+pub(super) fn problem(object: &PodObject, place: &str) -> Option<String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let status = object.status.as_ref()?;
     let statuses = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
@@ -81,12 +81,12 @@ fn problem(object: &PodObject) -> Option<String> {
         let detail = waiting.and_then(|w| w.message.as_deref()).unwrap_or("the kubelet says no more");
         let advice = match reason {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-                "Check the image's name and imagePullSecrets in spec.template."
+                format!("Check the image's name and the pull secrets in {place}.")
             }
             "CreateContainerConfigError" | "CreateContainerError" => {
-                "Check the Secrets, ConfigMaps and volumes that spec.template names."
+                format!("Check the Secrets, ConfigMaps and volumes that {place} names.")
             }
-            "RunContainerError" => "Check the container's command and security context in spec.template.",
+            "RunContainerError" => format!("Check the container's command and security context in {place}."),
             "CrashLoopBackOff" => {
                 let last = container.last_state.as_ref().and_then(|s| s.terminated.as_ref());
                 let code = last.map_or(0, |t| t.exit_code);

@@ -9,12 +9,13 @@ use kube::Config;
 use kube::runtime::events::{Recorder, Reporter};
 use tracing::{info, warn};
 
+use super::board::Board;
 use super::election::Election;
 use super::metrics::Metrics;
 use super::observe::Revisions;
 use super::scope::Scope;
 use super::watches::{self, World};
-use super::worker::{Board, Operator};
+use super::worker::Operator;
 use crate::runtime::admin::{self, Readiness};
 use crate::runtime::telemetry::LogFormat;
 use crate::runtime::{client, clock, shutdown};

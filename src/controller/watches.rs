@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -160,6 +160,7 @@ pub fn start(client: &Client, namespace: &str, scope: &Scope, world: &World, rea
     wakes.on::<RoleBinding>("the list of RoleBindings", Trigger::Child);
     wakes.on::<PodDisruptionBudget>("the list of PodDisruptionBudgets", Trigger::Child);
     wakes.on::<NetworkPolicy>("the list of NetworkPolicies", Trigger::Child);
+    wakes.on::<CronJob>("the list of CronJobs", Trigger::Child);
     wakes.on::<PersistentVolumeClaim>("the list of claims", Trigger::Child);
     wakes.tasks
 }
@@ -318,7 +319,7 @@ async fn watch_operations(operations: Api<DeserializeGuard<TradingBotOperation>>
             let Ok(operation) = guarded.0 else { continue };
             let namespace = operation.metadata.namespace.clone().unwrap_or_default();
             let key = BotKey::new(namespace, operation.spec.bot_name.clone());
-            let open = there && operation.to_decide().is_some();
+            let open = there && operation.is_open();
             world.operations.note(&key, operation.metadata.name.as_deref().unwrap_or_default(), open);
             if open || !there {
                 world.registry.wake(&key, Trigger::Operation);

@@ -1,7 +1,7 @@
 //! One worker a bot, while this replica leads: wait for a reason, observe, decide, apply.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::apply::Applier;
+use super::backup::{Backups, Look};
+use super::board::{Board, Shown};
 use super::build;
 use super::call::{CallError, call};
 use super::children::Children;
@@ -37,6 +39,8 @@ use crate::runtime::clock;
 /// After a round that did not get through, the first pause; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// After a write for a backup that did not get through.
+const BACKUP_PAUSE: Duration = Duration::from_secs(5);
 /// Between two looks at one silence.
 const SILENCE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,26 +69,6 @@ pub struct Operator {
     pub board: Arc<Board>,
     /// What is known of the NetworkPolicies of standbys.
     pub policies: Arc<Policies>,
-}
-
-/// What was last decided for every bot.
-#[derive(Debug, Default)]
-pub struct Board(Mutex<BTreeMap<BotKey, (Record, u32)>>);
-
-impl Board {
-    /// Sets the gauges.
-    pub fn show(&self, metrics: &Metrics) {
-        metrics.set_bots(self.lock().values().map(|(record, ready)| (record, *ready)));
-    }
-
-    /// Forgets all bots: another replica leads.
-    pub fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BotKey, (Record, u32)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Operator {
@@ -127,6 +111,9 @@ struct Worker {
     wake: Arc<Wake>,
     memory: Memory,
     children: Children,
+    backups: Backups,
+    /// What the backups are to be brought to where they should be on, while the worker waits.
+    follow: Option<(Observed, Record)>,
     template: TemplateCheck,
     troubles: Troubles,
     failures: u32,
@@ -147,6 +134,14 @@ enum Next {
     Gone,
 }
 
+impl Next {
+    fn no_later_than(self, after: Option<Duration>) -> Next {
+        let Next::Wait(Schedule { at, silence }) = self else { return self };
+        let timer = after.map(|after| (Instant::now() + after, Trigger::Timer));
+        Next::Wait(Schedule { at: at.into_iter().chain(timer).min_by_key(|(at, _)| *at), silence })
+    }
+}
+
 impl Worker {
     fn new(operator: Operator, key: BotKey, wake: Arc<Wake>) -> Self {
         Self {
@@ -155,6 +150,8 @@ impl Worker {
             wake,
             memory: Memory::default(),
             children: Children::default(),
+            backups: Backups::default(),
+            follow: None,
             template: TemplateCheck::default(),
             troubles: Troubles::default(),
             failures: 0,
@@ -164,13 +161,13 @@ impl Worker {
 
     async fn run(mut self) {
         loop {
-            for trigger in self.wait().await {
+            for trigger in self.follow_and_wait().await {
                 self.operator.metrics.reconciles.with_label_values(&[trigger.as_str()]).inc();
             }
             match self.round().await {
                 Ok(Next::Gone) => {
                     self.operator.policies.forget(&self.key);
-                    self.operator.board.lock().remove(&self.key);
+                    self.operator.board.remove(&self.key, &self.operator.metrics);
                     return;
                 }
                 Ok(Next::Again) => {
@@ -196,6 +193,42 @@ impl Worker {
             _ => warn!(%error, ?pause, "a round did not get through, trying again"),
         }
         self.schedule = Schedule { at: Some((Instant::now() + pause, Trigger::Retry)), silence: None };
+    }
+
+    /// Follows the backups while it waits: whatever it is doing for them, a reason to look ends it.
+    async fn follow_and_wait(&mut self) -> BTreeSet<Trigger> {
+        let Some((observed, record)) = self.follow.take() else { return self.wait().await };
+        let mut backups = std::mem::take(&mut self.backups);
+        let mut reasons = BTreeSet::new();
+        let outcome = {
+            let mut following = std::pin::pin!(backups.follow(&self.operator, &observed, &record));
+            loop {
+                tokio::select! {
+                    biased;
+                    more = self.wait() => reasons.extend(more),
+                    outcome = &mut following => break Some(outcome),
+                }
+                // Its own writes to CronJobs are seen as children that changed, and can wait.
+                if reasons.iter().any(|reason| *reason != Trigger::Child) {
+                    break None;
+                }
+            }
+        };
+        self.backups = backups;
+        let pause = match outcome {
+            Some(Ok(true)) => Some(Duration::ZERO),
+            Some(Err(error)) => {
+                warn!(%error, "what the backups need did not get through, trying again");
+                Some(BACKUP_PAUSE)
+            }
+            Some(Ok(false)) | None => None,
+        };
+        if !reasons.is_empty() {
+            return reasons;
+        }
+        let again = pause.map(|pause| (Instant::now() + pause, Trigger::Retry));
+        self.schedule.at = self.schedule.at.into_iter().chain(again).min_by_key(|(at, _)| *at);
+        self.wait().await
     }
 
     /// Waits for a reason to look. Renewals move the silence alarm and are none.
@@ -273,7 +306,14 @@ impl Worker {
             self.troubles.policy = self.policy(&observed);
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
-        self.decide_and_apply(&observed).await
+        let look = self.backups.look(&observed);
+        self.troubles.backup.clone_from(&look.view);
+        let wake_after = look.wake_after;
+        let (next, record) = self.decide_and_apply(&observed, look).await?;
+        if let Some(record) = record.filter(|_| self.backups.concerns(&operator, &observed)) {
+            self.follow = Some((observed, record));
+        }
+        Ok(next.no_later_than(wake_after))
     }
 
     /// Brings the right to read the exchange's keys to where the Lease is, before anything is decided: a candidate has it
@@ -307,7 +347,8 @@ impl Worker {
         Some(policies.note(&self.key, target))
     }
 
-    async fn decide_and_apply(&mut self, observed: &Observed) -> Result<Next, CallError> {
+    /// Answers with the record too, when all of it was carried out.
+    async fn decide_and_apply(&mut self, observed: &Observed, look: Look) -> Result<(Next, Option<Record>), CallError> {
         self.recall_sighting(observed);
         let operator = &self.operator;
         let spec = spec_from(&observed.bot);
@@ -335,7 +376,7 @@ impl Worker {
         let applier = Applier { troubles: self.troubles.clone(), ..applier };
         let status_written = decision.actions.contains(&Action::WriteStatus);
         match applied {
-            Ok(outcome) if outcome.finished => return Ok(Next::Gone),
+            Ok(outcome) if outcome.finished => return Ok((Next::Gone, None)),
             Ok(_) if status_written => {}
             Ok(_) => applier.write_status(&decision.record).await?,
             Err(error) => {
@@ -347,14 +388,13 @@ impl Worker {
             }
         }
         self.tell(&before, &decision.record, observed);
+        self.backups.tell(&self.operator, observed, look);
         if news {
-            return Ok(Next::Again);
+            return Ok((Next::Again, None));
         }
+        let next = Next::Wait(Schedule { at: None, silence: decision.silence_limit });
         let wake_after = decision.wake_after.into_iter().chain(self.template.recheck_after()).min();
-        Ok(Next::Wait(Schedule {
-            at: wake_after.map(|after| (Instant::now() + after, Trigger::Timer)),
-            silence: decision.silence_limit,
-        }))
+        Ok((next.no_later_than(wake_after), Some(decision.record)))
     }
 
     /// The watch saw the Lease's version no later than this round's read did: its sighting counts. So it does for the
@@ -388,7 +428,8 @@ impl Worker {
             metrics.blocked(stuck);
         }
         let ready = ready_standbys(after, &observed.facts);
-        self.operator.board.lock().insert(self.key.clone(), (after.clone(), ready));
+        let backup = self.troubles.backup.as_ref().map(|view| view.status.clone());
+        self.operator.board.set(self.key.clone(), Shown { record: after.clone(), ready, backup });
         events::publish(&self.operator.recorder, &observed.bot.object_ref(&()), events::between(before, after));
     }
 

@@ -56,7 +56,12 @@ pub const REASONS: &[Reason] = &[
         "networkpolicies.networking.k8s.io",
         "Only the active reaches the exchange, where a bot asks for that",
     ),
-    of(Who::Operator, "jobs.batch", "Reconciliations"),
+    of(
+        Who::Operator,
+        "jobs.batch",
+        "Reconciliations; backups that are asked for or made once more, and a backup that is ended because trading moved",
+    ),
+    of(Who::Operator, "cronjobs.batch", "The schedules of backups and of their verification"),
     of(Who::Operator, "events.events.k8s.io", "Every move is told in an Event"),
     of(
         Who::Operator,

@@ -24,30 +24,41 @@ const CREDENTIALS: &str = "tradingbot-credentials";
 const HOOK_SECRETS: &str = "tradingbot-hooks";
 const RUN: &str = "tradingbot-run";
 /// The user that our images run as.
-const USER: i64 = 65532;
+pub const USER: i64 = 65532;
 
-/// Brings the agent's binary into the pod. Restricted, whatever the template's own containers may do.
+/// Brings the agent's binary into the pod.
 pub fn init_container(image: &str) -> Container {
+    installer(image, AGENT, ["/tradingbot-agent", "install", AGENT_PATH])
+}
+
+/// A container of the operator's image that copies one of our programs into the volume of its own name. Restricted,
+/// whatever the template's own containers may do.
+pub fn installer(image: &str, name: &str, command: [&str; 3]) -> Container {
     let amounts: BTreeMap<String, Quantity> =
         [("cpu", "100m"), ("memory", "32Mi")].map(|(k, v)| (k.to_owned(), Quantity(v.to_owned()))).into();
     Container {
-        name: AGENT.into(),
+        name: name.to_owned(),
         image: Some(image.to_owned()),
         image_pull_policy: Some("IfNotPresent".into()),
-        command: Some(["/tradingbot-agent", "install", AGENT_PATH].map(str::to_owned).to_vec()),
-        volume_mounts: Some(vec![mount(AGENT, AGENT_DIR, false)]),
+        command: Some(command.map(str::to_owned).to_vec()),
+        volume_mounts: Some(vec![mount(name, AGENT_DIR, false)]),
         // Requests that equal the limits leave the pod's quality of service as it is.
         resources: Some(ResourceRequirements { limits: Some(amounts.clone()), requests: Some(amounts), claims: None }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(restricted()),
         ..Container::default()
+    }
+}
+
+/// What our own programs need of rights: none. Fit for restricted Pod Security.
+pub fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
+        ..SecurityContext::default()
     }
 }
 

@@ -13,6 +13,10 @@ use crate::api::names::{LABEL_BOT, LABEL_COMPONENT};
 pub const COMPONENT_BOT: &str = "bot";
 /// Its value on reconciliation Jobs and their pods.
 pub const COMPONENT_RECONCILIATION: &str = "reconciliation";
+/// Its value on the CronJobs and Jobs of backups and verifications, and on their pods.
+pub const COMPONENT_BACKUP: &str = "backup";
+/// Its value on the Jobs of restores and their pods.
+pub const COMPONENT_RESTORE: &str = "restore";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "tradingbot-operator");
 
 pub fn name(bot: &TradingBot) -> &str {

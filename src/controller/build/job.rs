@@ -2,24 +2,23 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::*;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
 
 use super::agent::value;
-use super::claims::claim_volumes;
-use super::common::{COMPONENT_RECONCILIATION, labels, name, namespace, owned, pod_labels};
+use super::borrowed::{self, mount_claims, stay_near};
+use super::common::{COMPONENT_RECONCILIATION, labels, name, namespace, owned};
 use super::pod::slot_of;
 use crate::api::bot::{Reconciliation, TradingBot};
-use crate::api::names::{LABEL_COMPONENT, LABEL_SLOT, LABEL_TOKEN};
+use crate::api::names::{LABEL_COMPONENT, LABEL_TOKEN};
 use crate::core::failover::JobContext;
 use crate::core::ids::FencingToken;
 
 /// The kubelet ends a program that outlives its deadline; so long may it take to end then.
-const STOP_SECONDS: i64 = 10;
+pub(super) const STOP_SECONDS: i64 = 10;
 /// How much later the Job ends as a whole, with pods that no kubelet ever started.
-const START_SECONDS: i64 = 30;
+pub(super) const START_SECONDS: i64 = 30;
 /// How long a Job that ended is kept, for its logs.
-const KEEP_SECONDS: i32 = 24 * 3600;
+pub(super) const KEEP_SECONDS: i32 = 24 * 3600;
 
 /// The name of a token's Job; with the longest bot name and token it has 61 of the 63 characters that there may be.
 pub fn job_name(bot: &str, token: FencingToken) -> String {
@@ -94,50 +93,10 @@ pub fn reconciliation_job(bot: &TradingBot, token: FencingToken, context: &JobCo
     Some(Job { metadata: outer, spec: Some(job), status: None })
 }
 
-/// A Job that runs `command` as the bot's container would: its image, environment, volumes and rights. Init containers
-/// and sidecars are not part of it; who needs them writes a job template.
+/// A Job that runs `command` as the bot's container would. Init containers and sidecars are not part of it; who needs
+/// them writes a job template.
 fn job_of_the_bots_container(bot: &TradingBot, command: &[String]) -> JobTemplateSpec {
-    let template = bot.spec.template.spec.clone().unwrap_or_default();
-    let own = template.containers.into_iter().find(|c| c.name == bot.spec.container_name).unwrap_or_default();
-    let container = Container {
-        name: "reconcile".into(),
-        command: Some(command.to_vec()),
-        termination_message_path: Some("/dev/termination-log".into()),
-        termination_message_policy: Some("File".into()),
-        image: own.image,
-        image_pull_policy: own.image_pull_policy,
-        env: own.env,
-        env_from: own.env_from,
-        resources: own.resources,
-        security_context: own.security_context,
-        volume_mounts: own.volume_mounts,
-        volume_devices: own.volume_devices,
-        working_dir: own.working_dir,
-        ..Container::default()
-    };
-    let used = |volume: &Volume| is_mounted(&container, &volume.name);
-    let volumes = template.volumes.into_iter().flatten().filter(used).collect();
-    let pod = PodSpec {
-        volumes: Some(volumes),
-        containers: vec![container],
-        affinity: template.affinity,
-        automount_service_account_token: template.automount_service_account_token,
-        dns_config: template.dns_config,
-        dns_policy: template.dns_policy,
-        enable_service_links: template.enable_service_links,
-        host_aliases: template.host_aliases,
-        host_network: template.host_network,
-        host_users: template.host_users,
-        image_pull_secrets: template.image_pull_secrets,
-        node_selector: template.node_selector,
-        priority_class_name: template.priority_class_name,
-        runtime_class_name: template.runtime_class_name,
-        scheduler_name: template.scheduler_name,
-        security_context: template.security_context,
-        service_account_name: template.service_account_name.or(template.service_account),
-        tolerations: template.tolerations,
-        ..PodSpec::default()
-    };
+    let pod = borrowed::pod(bot, borrowed::container(bot, "reconcile", command.to_vec()));
     JobTemplateSpec {
         metadata: None,
         spec: Some(JobSpec { template: PodTemplateSpec { metadata: None, spec: Some(pod) }, ..JobSpec::default() }),
@@ -159,61 +118,11 @@ fn environment(bot: &TradingBot, token: FencingToken, context: &JobContext) -> V
     ]
 }
 
-fn is_mounted(container: &Container, volume: &str) -> bool {
-    let files = container.volume_mounts.iter().flatten().any(|m| m.name == volume);
-    files || container.volume_devices.iter().flatten().any(|d| d.name == volume)
-}
-
-/// The candidate's own claims, where a container mounts them by name.
-fn mount_claims(pod: &mut PodSpec, bot: &TradingBot, slot: u32) {
-    let volumes = pod.volumes.get_or_insert_default();
-    for claim in claim_volumes(bot, slot) {
-        let wanted = pod.containers.iter().any(|c| is_mounted(c, &claim.name));
-        if wanted && !volumes.iter().any(|v| v.name == claim.name) {
-            volumes.push(claim);
-        }
-    }
-}
-
-/// On the candidate's node if a claim is mounted, for most can be mounted on one node only; else there by preference,
-/// because the image is there already. Where it must be, the template's other wishes about nodes are void.
-fn stay_near(pod: &mut PodSpec, bot: &TradingBot, slot: u32) {
-    let mut of_candidate = pod_labels(bot);
-    of_candidate.insert(LABEL_SLOT.to_owned(), slot.to_string());
-    let near = PodAffinityTerm {
-        label_selector: Some(LabelSelector { match_labels: Some(of_candidate), match_expressions: None }),
-        topology_key: "kubernetes.io/hostname".into(),
-        ..PodAffinityTerm::default()
-    };
-    let must = pod.volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some());
-    if must {
-        let required = PodAffinity {
-            required_during_scheduling_ignored_during_execution: Some(vec![near]),
-            ..PodAffinity::default()
-        };
-        pod.affinity = Some(Affinity { pod_affinity: Some(required), ..Affinity::default() });
-        // The candidate may be on a node that takes no new pods.
-        pod.tolerations.get_or_insert_default().push(Toleration {
-            key: Some("node.kubernetes.io/unschedulable".into()),
-            operator: Some("Exists".into()),
-            effect: Some("NoSchedule".into()),
-            ..Toleration::default()
-        });
-        return;
-    }
-    let preferred = WeightedPodAffinityTerm { weight: 100, pod_affinity_term: near };
-    let node_affinity = pod.affinity.take().and_then(|a| a.node_affinity);
-    let pod_affinity = PodAffinity {
-        preferred_during_scheduling_ignored_during_execution: Some(vec![preferred]),
-        ..PodAffinity::default()
-    };
-    pod.affinity = Some(Affinity { node_affinity, pod_affinity: Some(pod_affinity), pod_anti_affinity: None });
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixtures;
     use super::*;
+    use crate::api::names::LABEL_SLOT;
     use crate::core::failover::Reason;
     use crate::core::ids::Epoch;
 

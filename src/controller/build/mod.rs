@@ -3,6 +3,7 @@
 mod access;
 mod agent;
 mod backup;
+mod borrowed;
 mod claims;
 mod common;
 mod credentials;
@@ -15,8 +16,12 @@ mod services;
 mod fixtures;
 
 pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
-pub use backup::{BackupContext, backup_cron_jobs, restore_job};
+pub use backup::{
+    BackupContext, backup_cron_jobs, job_by_hand, on_demand, restore_deadline, restore_job, restore_job_name,
+    retention_of, schedule_name, verification_name,
+};
 pub use claims::claims;
+pub use common::{COMPONENT_BACKUP, COMPONENT_RESTORE};
 pub use credentials::{credentials_binding, credentials_name, credentials_role};
 pub use job::{job_name, reconciliation_job};
 pub use pod::{pod, pod_name, slot_of};

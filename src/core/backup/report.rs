@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::BackupId;
+use crate::core::report::MAX_BYTES;
 
 /// How many ids a report names.
 pub const NEWEST: usize = 20;
@@ -113,9 +114,92 @@ pub enum FailureReason {
     Interrupted,
 }
 
+impl FailureReason {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureReason::Misconfigured => "Misconfigured",
+            FailureReason::SourceFailed => "SourceFailed",
+            FailureReason::DestinationUnreachable => "DestinationUnreachable",
+            FailureReason::DestinationRefused => "DestinationRefused",
+            FailureReason::DestinationFull => "DestinationFull",
+            FailureReason::PrefixTaken => "PrefixTaken",
+            FailureReason::ReadBackDiffers => "ReadBackDiffers",
+            FailureReason::NotFound => "NotFound",
+            FailureReason::Damaged => "Damaged",
+            FailureReason::CannotDecrypt => "CannotDecrypt",
+            FailureReason::RestoreFailed => "RestoreFailed",
+            FailureReason::Interrupted => "Interrupted",
+        }
+    }
+}
+
 impl Failure {
     /// A failure before anything was changed.
     pub fn new(reason: FailureReason, message: impl Into<String>) -> Failure {
         Failure { reason, message: message.into(), target_changed: false }
+    }
+}
+
+/// A message that is no report, as the end of a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedReport {
+    /// The program did not come to write one.
+    #[error("it left no report")]
+    Missing,
+    /// The kubelet cut it.
+    #[error("its report fills all {MAX_BYTES} bytes that Kubernetes keeps and was cut")]
+    Cut,
+    /// Not what this version's program writes.
+    #[error("its report is not the JSON that is expected ({0})")]
+    NotJson(String),
+}
+
+/// Reads a termination message.
+///
+/// # Errors
+/// Why it is no report.
+pub fn parse(message: &str) -> Result<Report, MalformedReport> {
+    if message.trim().is_empty() {
+        return Err(if message.len() < MAX_BYTES { MalformedReport::Missing } else { MalformedReport::Cut });
+    }
+    // An object first: serde would also fill the fields in order from a list.
+    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(message);
+    object.and_then(|fields| serde_json::from_value(fields.into())).map_err(|error| {
+        if message.len() >= MAX_BYTES { MalformedReport::Cut } else { MalformedReport::NotJson(error.to_string()) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let report = Report {
+            failure: Some(Failure::new(FailureReason::DestinationFull, "The bucket is full.")),
+            damaged: vec!["20261124T020000Z-daily-003f".parse().unwrap()],
+            catalogue: Some(Catalogue { count: 3, ..Catalogue::default() }),
+            warnings: vec!["The copy at 1 failed.".into()],
+            ..Report::default()
+        };
+        assert_eq!(parse(&serde_json::to_string(&report).unwrap()), Ok(report));
+        assert_eq!(parse("{}"), Ok(Report::default()));
+    }
+
+    #[test]
+    fn a_message_that_is_no_report_says_what_it_is() {
+        for (message, words) in [
+            (String::new(), "left no report"),
+            (" \n".into(), "left no report"),
+            ("panicked at".into(), "not the JSON"),
+            ("[]".into(), "not the JSON"),
+            (r#"{"damaged": ["../x"]}"#.into(), "is no backup's id"),
+            (format!(r#"{{"warnings": ["{}"#, "x".repeat(MAX_BYTES)), "was cut"),
+            (" ".repeat(MAX_BYTES), "was cut"),
+        ] {
+            let said = parse(&message).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
     }
 }
