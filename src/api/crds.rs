@@ -94,6 +94,10 @@ fn add(schema: &mut Value, rule: &Rule) {
     if let Some(expression) = message_expression {
         entry["messageExpression"] = json!(expression);
     }
+    if rule.contains("oldSelf.hasValue()") {
+        // Asked also of an object that is new.
+        entry["optionalOldSelf"] = json!(true);
+    }
     match node["x-kubernetes-validations"].as_array_mut() {
         Some(entries) => entries.push(entry),
         None => node["x-kubernetes-validations"] = json!([entry]),

@@ -32,7 +32,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         order_gate: _,
         account,
         credentials,
-        backup: _,
+        backup,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -53,6 +53,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         reconciliation: reconciliation.as_ref().map(reconciliation_from),
         revision: revision(&bot.spec),
         account: account.as_ref().map(|Account { name, sharing: Sharing::Exclusive }| name.clone()),
+        restore: backup.as_ref().map(|backup| failover::RestorePolicy { deadline: restore_deadline(backup) }),
     }
 }
 
@@ -94,6 +95,12 @@ fn reconciliation_from(policy: &Reconciliation) -> failover::Reconciliation {
         proceed_on_discrepancy: *on_discrepancy == OnDiscrepancy::Proceed,
         deadline: seconds(*deadline_seconds),
     }
+}
+
+/// The time that each Job of a restore has; its waits are counted by it, so it must not be shorter than what the Job is
+/// given.
+pub fn restore_deadline(backup: &Backup) -> Duration {
+    seconds(backup.restore.as_ref().map_or(backup.deadline_seconds, |runner| runner.deadline_seconds))
 }
 
 fn seconds(n: u32) -> Duration {

@@ -1,14 +1,18 @@
 //! What is backed up and how it is put back, against real programs, files and databases.
 
 mod commands;
-
+mod directories;
+mod postgres;
+mod postgresql;
+mod runners;
 mod sqlite;
-
+mod tars;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::ptr::null;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -142,6 +146,20 @@ impl Read for Turns<'_> {
             0 => self.1.take().map_or(Ok(0), |failure| Err(io::Error::other(failure))),
             n => Ok(n),
         }
+    }
+}
+
+/// Mounts a small filesystem there that only this thread, and what it starts, can see. Needs root.
+pub fn mount_small(at: &Path) {
+    fs::create_dir_all(at).expect("a folder can be made");
+    let at = CString::new(at.to_str().expect("UTF-8")).expect("no zero");
+    // SAFETY: system calls on this thread alone; all strings end with a zero byte and live through the calls.
+    unsafe {
+        assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0, "the test needs root");
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        assert_eq!(libc::mount(null(), c"/".as_ptr(), null(), private, null()), 0);
+        let size = c"size=1m".as_ptr().cast();
+        assert_eq!(libc::mount(c"small".as_ptr(), at.as_ptr(), c"tmpfs".as_ptr(), 0, size), 0);
     }
 }
 
