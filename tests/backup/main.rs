@@ -1,0 +1,1 @@
+//! The program of backups as a process.
