@@ -458,6 +458,8 @@ async fn every_object_of_backups_is_accepted_under_restricted_pod_security_and_a
             step: RestoreStep::Checking,
             id: None,
             slot: 0,
+            target_changed: false,
+            outcome: None,
         };
         for run in [RestoreRun::Check, RestoreRun::Apply] {
             let job = build::restore_job(&bot, &restore, run, &Selection::default(), "example/operator:1").unwrap();
