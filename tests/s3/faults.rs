@@ -13,6 +13,7 @@ use s3s::service::S3Service;
 /// The server, and the file that says how it fails.
 pub struct Faults {
     service: S3Service,
+    root: PathBuf,
     file: Option<PathBuf>,
     /// Bytes of all uploads since the start.
     taken: AtomicU64,
@@ -47,8 +48,8 @@ impl Asked {
 }
 
 impl Faults {
-    pub fn new(service: S3Service, file: Option<PathBuf>) -> Faults {
-        Faults { service, file, taken: AtomicU64::new(0) }
+    pub fn new(service: S3Service, root: PathBuf, file: Option<PathBuf>) -> Faults {
+        Faults { service, root, file, taken: AtomicU64::new(0) }
     }
 
     pub async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -59,6 +60,14 @@ impl Faults {
         }
         if asked.refuse || (asked.locked && deletes(&request)) {
             return Ok(refusal(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"));
+        }
+        // The server behind would make it on the way.
+        let mut segments = request.uri().path().trim_start_matches('/').splitn(2, '/');
+        if let (Some(bucket), Some(key)) = (segments.next(), segments.next())
+            && !key.is_empty()
+            && !self.root.join(bucket).is_dir()
+        {
+            return Ok(refusal(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist"));
         }
         if request.method() == Method::PUT {
             let length = request.headers().get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
