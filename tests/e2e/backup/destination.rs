@@ -38,7 +38,7 @@ fn whatever_is_wrong_with_the_destination_is_told_and_trading_goes_on() {
                     program.message
                 );
             }
-            let told = bot.until_reason("BackupSucceeded", "False", &format!("{reason:?}")).await;
+            let told = bot.until_reason("BackupSucceeded", "False", &format!("{reason:?}"), SOON).await;
             world.note(what, told);
             assert_eq!(
                 store.manifests(),
@@ -73,7 +73,9 @@ fn secret_that_is_missing_is_told() {
         bot.until_trading().await;
         let round = bot.begin_round("no keys").await;
         bot.begin_run_of(CRON_JOB, "doge-b-no-keys").await;
-        let (_, message) = bot.until_condition("BackupSucceeded", "False", "no-such-secret").await;
+        // Kubernetes tries again and again, so a minute passes before it counts as wrong.
+        let message = bot.until_reason("BackupSucceeded", "False", "CannotStart", seconds(100)).await;
+        assert!(message.contains("Secret"), "{message}");
         world.note("message", message);
         bot.assert_undisturbed_since(&round).await;
     });

@@ -1,5 +1,7 @@
 //! A bot's backups and restores: asked for, waited for, and what its status says of them.
 
+use std::time::Duration;
+
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -117,24 +119,31 @@ impl Bot {
         }
     }
 
-    /// Waits for a condition with these words in its message; its reason.
+    /// Waits for a condition with these words in its message; its reason and the message.
     pub async fn until_condition(&self, kind: &str, status: &str, words: &str) -> (String, String) {
-        let what = format!("{kind} is {status} and says '{words}'");
-        let is = |c: &&Condition| c.type_ == kind && c.status == status && c.message.contains(words);
-        let seen = self.until(&what, SOON, |s| s.conditions.iter().any(|c| is(&c))).await;
-        let found = seen.conditions.iter().find(is).expect("it was just seen");
-        assert!(found.message.ends_with('.'), "no sentence: {}", found.message);
-        (found.reason.clone(), found.message.clone())
+        self.until_verdict(kind, status, &format!("says '{words}'"), SOON, |c| c.message.contains(words)).await
     }
 
-    /// Waits for a condition with this status and reason; its message.
-    pub async fn until_reason(&self, kind: &str, status: &str, reason: &str) -> String {
-        let is = |c: &&Condition| c.type_ == kind && c.status == status && c.reason == reason;
-        let what = format!("{kind} is {status} because of {reason}");
-        let seen = self.until(&what, SOON, |s| s.conditions.iter().any(|c| is(&c))).await;
-        let message = seen.conditions.iter().find(is).expect("it was just seen").message.clone();
-        assert!(message.ends_with('.'), "no sentence: {message}");
-        message
+    /// Waits for a condition with this reason; its message.
+    pub async fn until_reason(&self, kind: &str, status: &str, reason: &str, limit: Duration) -> String {
+        self.until_verdict(kind, status, &format!("gives {reason}"), limit, |c| c.reason == reason).await.1
+    }
+
+    async fn until_verdict(
+        &self,
+        kind: &str,
+        status: &str,
+        what: &str,
+        limit: Duration,
+        fits: impl Fn(&Condition) -> bool,
+    ) -> (String, String) {
+        let is = |c: &&Condition| c.type_ == kind && c.status == status && fits(c);
+        let what = format!("{kind} is {status} and {what}");
+        let seen = self.until(&what, limit, |s| s.conditions.iter().any(|c| is(&c))).await;
+        let found = seen.conditions.iter().find(is).expect("it was just seen");
+        let is_sentence = found.message.ends_with('.') || found.message.contains("Run: kubectl ");
+        assert!(is_sentence, "no sentence: {}", found.message);
+        (found.reason.clone(), found.message.clone())
     }
 
     /// Waits until an Event with this reason is told of the bot; what it says.
