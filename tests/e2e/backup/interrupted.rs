@@ -35,7 +35,7 @@ fn backup_killed_at_any_point_is_none_and_is_made_once_more() {
         let round = bot.begin_round("backups are killed").await;
         for point in ["as it starts", "while parts arrive", "when the artefact is whole"] {
             let (before, whole) = (store.manifests(), store.artefacts());
-            store.fails("delay 700");
+            store.fails("delay 1500");
             let job =
                 bot.begin_run_of(CRON_JOB, &format!("doge-b-{}", point.split(' ').next_back().expect("a word"))).await;
             let pod = bot.started_pod(&job).await.name_any();
