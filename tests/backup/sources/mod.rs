@@ -163,6 +163,29 @@ pub fn mount_small(at: &Path) {
     }
 }
 
+/// As long as it lives this thread has the rights of another user, and of no group of root's.
+pub struct AsUser;
+
+impl AsUser {
+    pub fn new(user: u32) -> AsUser {
+        become_user(user);
+        AsUser
+    }
+}
+
+impl Drop for AsUser {
+    fn drop(&mut self) {
+        become_user(0);
+    }
+}
+
+fn become_user(user: u32) {
+    let same = -1;
+    // SAFETY: the bare system call changes this thread alone.
+    let done = unsafe { libc::syscall(libc::SYS_setresuid, same, user, same) };
+    assert_eq!(done, 0, "the test needs root");
+}
+
 /// Waits for something that is about to be so.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let bound = Instant::now() + Duration::from_secs(20);

@@ -132,6 +132,9 @@ fn a_scratch_that_is_full_is_told_as_such() {
     let mut header = tar::Header::new_gnu();
     header.set_size(4_000_000);
     header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     tar.append_data(&mut header, "large", &*vec![1; 4_000_000]).expect("appended");
     let tar = tar.into_inner().expect("a tar");
     let failure = place.rehearse(&files, Format::Tar, &tar).expect_err("there is no room");
