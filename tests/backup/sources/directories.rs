@@ -253,7 +253,7 @@ fn a_user_without_root_puts_back_what_it_owns() {
     place.restore(&directory(&root), Format::Tar, &content).expect("it is put back");
     assert_eq!(entries(&root), before);
     fs::write(root.join("secret"), "secret").expect("written");
-    fs::set_permissions(root.join("secret"), Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(root.join("secret"), Permissions::from_mode(0o000)).expect("set");
     let failure = place.produce(&directory(&root)).expect_err("it cannot be read");
     assert!(failure.message.contains("secret") && failure.message.contains("has to run as a user"), "{failure}");
     drop(as_user);

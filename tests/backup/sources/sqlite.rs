@@ -68,6 +68,7 @@ fn backed_up_beside_a_writer(mode: &str) -> i64 {
     let path = place.path("trades.sqlite");
     database(&path, mode, 20_000);
     let writer = Writer { stop: AtomicBool::new(false), committed: AtomicI64::new(0), longest: AtomicI64::new(0) };
+    let begun = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| writer.write(&path));
         for n in 0..10 {
@@ -90,8 +91,9 @@ fn backed_up_beside_a_writer(mode: &str) -> i64 {
         }
         writer.stop.store(true, Ordering::Relaxed);
     });
+    let seconds = begun.elapsed().as_secs_f64();
     let (longest, committed) = (writer.longest.into_inner(), writer.committed.into_inner());
-    println!("journal mode {mode}: {committed} rows written meanwhile, the longest insert took {longest} ms");
+    println!("journal mode {mode}: {committed} rows written in {seconds:.1} s, the longest insert took {longest} ms");
     longest
 }
 
