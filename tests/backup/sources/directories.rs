@@ -190,7 +190,7 @@ fn a_swap_that_fails_half_way_is_taken_back() {
         fs::write(root.join(name), "newer").expect("written");
     }
     // Where something is mounted cannot be renamed, and it comes after two that can.
-    mount_small(&root.join("mounted"));
+    let _mounted = mount_small(&root.join("mounted"));
     let before = entries(&root);
     let failure = place.restore(&directory(&root), Format::Tar, &content).expect_err("it cannot be swapped");
     assert_eq!((failure.reason, failure.target_changed), (FailureReason::RestoreFailed, false), "{failure}");
@@ -205,7 +205,7 @@ fn a_restore_that_finds_no_room_changes_nothing() {
     fs::create_dir(&large).expect("made");
     fs::write(large.join("file"), vec![1; 4_000_000]).expect("written");
     let (_, content) = place.produce(&directory(&large)).expect("it is backed up");
-    mount_small(&root);
+    let _mounted = mount_small(&root);
     fs::write(root.join("kept"), "kept").expect("written");
     let before = entries(&root);
     let failure = place.restore(&directory(&root), Format::Tar, &content).expect_err("there is no room");

@@ -112,7 +112,7 @@ fn what_only_a_command_can_put_back_asks_for_one() {
 #[test]
 fn a_scratch_that_is_full_is_told_as_such() {
     let place = Place::new();
-    mount_small(&place.around.scratch);
+    let _mounted = mount_small(&place.around.scratch);
     let database = place.path("trades.sqlite");
     rusqlite::Connection::open(&database)
         .and_then(|bot| bot.execute_batch("CREATE TABLE t (c); INSERT INTO t VALUES (randomblob(4000000))"))
