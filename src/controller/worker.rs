@@ -4,7 +4,6 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::Recorder;

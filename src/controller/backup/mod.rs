@@ -16,6 +16,9 @@ pub mod retry;
 pub mod run;
 pub mod status;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
