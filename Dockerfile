@@ -46,7 +46,7 @@ USER 65532:65532
 FROM scratch AS operator
 ARG VERSION
 LABEL org.opencontainers.image.title="tradingbot-operator"
-LABEL org.opencontainers.image.description="A Kubernetes operator that lets exactly one trading bot trade, and the agent for its pods"
+LABEL org.opencontainers.image.description="A Kubernetes operator that lets exactly one trading bot trade, and the programs for its pods"
 LABEL org.opencontainers.image.source="https://github.com/tradingbot-io/tradingbot-operator"
 LABEL org.opencontainers.image.licenses="Apache-2.0"
 LABEL org.opencontainers.image.version="$VERSION"

@@ -56,6 +56,7 @@ deny: ## check the dependencies against deny.toml  [CHECKS="bans licenses source
 unit: ## tests that need no cluster
 	cargo test --lib --bins --examples $(WITHOUT_CLUSTER:%=--test %)
 	cargo test --package tradingbot-leadership
+	cargo test --package tradingbot-s3-server
 
 model: ## search the model for a state in which two may trade
 	cargo test --package tradingbot-model

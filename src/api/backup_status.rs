@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::core::backup::report::FailureReason;
-use crate::core::failover::Restore;
 pub use crate::core::failover::RestoreStep;
+use crate::core::failover::{Restore, RestoreOutcome};
 
 /// What is known of a bot's backups, from the reports of the runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,16 +115,32 @@ pub struct RestoreStatus {
     /// The slot whose volumes it is put back into.
     #[serde(default)]
     pub slot: u32,
+    /// Its target may have been changed by half, by this restore or by one before it: nobody trades before one succeeds,
+    /// or a person forces a failover.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub target_changed: bool,
+    /// How it ended, until its operation has been told so: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<String>,
+    /// Why it, or a part of it, failed, and what to do: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// How the status says it.
 pub(super) fn restore_status(restore: &Restore) -> RestoreStatus {
-    let Restore { operation, operation_uid, step, id, slot } = restore.clone();
-    RestoreStatus { operation, operation_uid, step, id: id.map(String::from), slot }
+    let Restore { operation, operation_uid, step, id, slot, target_changed, outcome } = restore.clone();
+    let (success, failure) = match outcome {
+        Some(RestoreOutcome::Succeeded(text)) => (Some(text), None),
+        Some(RestoreOutcome::Failed(text)) => (None, Some(text)),
+        None => (None, None),
+    };
+    RestoreStatus { operation, operation_uid, step, id: id.map(String::from), slot, target_changed, success, failure }
 }
 
 /// What the status says.
 pub(super) fn restore_from(status: &RestoreStatus) -> Restore {
-    let RestoreStatus { operation, operation_uid, step, id, slot } = status.clone();
-    Restore { operation, operation_uid, step, id: id.and_then(|id| id.parse().ok()), slot }
+    let RestoreStatus { operation, operation_uid, step, id, slot, target_changed, success, failure } = status.clone();
+    let outcome = failure.map(RestoreOutcome::Failed).or(success.map(RestoreOutcome::Succeeded));
+    Restore { operation, operation_uid, step, id: id.and_then(|id| id.parse().ok()), slot, target_changed, outcome }
 }

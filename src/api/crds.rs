@@ -55,21 +55,22 @@ fn bot() -> CustomResourceDefinition {
             schema::refine_egress(&mut policy["properties"]["standbyEgress"]["items"]);
             let backup = &mut spec["backup"]["properties"];
             schema::drop_descriptions_below(&mut backup["resources"]);
+            schema::refine_retention(&mut backup["schedules"]["items"]["properties"]["retention"]);
             schema::merge_by_name(&mut backup["schedules"]);
             spec["reconciliation"]["properties"]["runOn"]["x-kubernetes-list-type"] = json!("set");
             spec["hooks"]["properties"]["promote"]["properties"]["http"]["properties"]["headers"]["x-kubernetes-list-type"] =
                 json!("atomic");
         },
-        rules::BOT,
+        &[rules::BOT, rules::BACKUP],
     )
 }
 
 fn operation() -> CustomResourceDefinition {
-    generated::<TradingBotOperation>(|_| {}, rules::OPERATION)
+    generated::<TradingBotOperation>(|_| {}, &[rules::OPERATION])
 }
 
 /// A kind's definition with its schema refined and its rules put in.
-fn generated<K: CustomResourceExt>(refine: impl FnOnce(&mut Value), rules: &[Rule]) -> CustomResourceDefinition {
+fn generated<K: CustomResourceExt>(refine: impl FnOnce(&mut Value), rules: &[&[Rule]]) -> CustomResourceDefinition {
     let mut crd = serde_json::to_value(K::crd()).unwrap_or_default();
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema::refine(schema);
@@ -78,7 +79,7 @@ fn generated<K: CustomResourceExt>(refine: impl FnOnce(&mut Value), rules: &[Rul
     schema::refine_lists(status);
     schema::drop_defaults(status);
     schema::drop_descriptions_below(&mut status["properties"]["conditions"]);
-    for rule in rules {
+    for rule in rules.iter().copied().flatten() {
         add(schema, rule);
     }
     #[expect(clippy::expect_used, reason = "the same for every run: the tests call it")]
@@ -92,6 +93,10 @@ fn add(schema: &mut Value, rule: &Rule) {
     let mut entry = json!({"rule": rule, "message": message});
     if let Some(expression) = message_expression {
         entry["messageExpression"] = json!(expression);
+    }
+    if rule.contains("oldSelf.hasValue()") {
+        // Asked also of an object that is new.
+        entry["optionalOldSelf"] = json!(true);
     }
     match node["x-kubernetes-validations"].as_array_mut() {
         Some(entries) => entries.push(entry),

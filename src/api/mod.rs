@@ -8,6 +8,7 @@ mod account_status;
 pub mod agent_config;
 pub mod backup;
 pub mod backup_config;
+pub mod backup_rules;
 #[cfg(feature = "schema")]
 pub mod backup_status;
 #[cfg(all(test, feature = "schema"))]

@@ -313,7 +313,7 @@ pub fn wall_from(time: &MicroTime) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason, RestoreStep};
+    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason, RestoreOutcome, RestoreStep};
     use crate::core::ids::BootId;
     use crate::core::lease::OnApiServerLoss;
     use crate::core::report::{Balance, Report};
@@ -388,6 +388,13 @@ mod tests {
                 step: if has(1) { RestoreStep::Broken } else { RestoreStep::Checking },
                 id: has(2).then(|| "20261124T020000Z-daily-003f".parse().unwrap()),
                 slot: 1,
+                target_changed: has(3),
+                outcome: [
+                    None,
+                    Some(RestoreOutcome::Succeeded("It was put back.".into())),
+                    Some(RestoreOutcome::Failed("It was not.".into())),
+                ][(seed % 3) as usize]
+                    .clone(),
             }),
             account: has(5).then(|| AccountView {
                 name: "kraken-main".into(),

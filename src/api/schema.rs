@@ -113,6 +113,13 @@ pub fn refine_egress(rule: &mut Value) {
     rule["properties"]["to"]["items"]["properties"]["ipBlock"]["properties"]["cidr"]["maxLength"] = json!(50);
 }
 
+/// Leaves a retention of zero to a rule, which says more than a bound does.
+pub fn refine_retention(retention: &mut Value) {
+    for amount in ["count", "days", "weeks", "months"] {
+        retention["properties"][amount]["minimum"] = json!(0);
+    }
+}
+
 /// Makes a list mergeable by the names in it.
 pub fn merge_by_name(list: &mut Value) {
     list["x-kubernetes-list-type"] = json!("map");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::agent_config::CREDENTIALS_SECONDS;
+use super::backup::{Destination, Runner};
 use super::bot::*;
 use crate::core::failover;
 use crate::core::gate::HostRule;
@@ -31,7 +32,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         order_gate: _,
         account,
         credentials,
-        backup: _,
+        backup,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
     failover::Spec {
@@ -52,6 +53,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         reconciliation: reconciliation.as_ref().map(reconciliation_from),
         revision: revision(&bot.spec),
         account: account.as_ref().map(|Account { name, sharing: Sharing::Exclusive }| name.clone()),
+        restore: backup.as_ref().map(|backup| failover::RestorePolicy { deadline: restore_deadline(backup) }),
     }
 }
 
@@ -93,6 +95,12 @@ fn reconciliation_from(policy: &Reconciliation) -> failover::Reconciliation {
         proceed_on_discrepancy: *on_discrepancy == OnDiscrepancy::Proceed,
         deadline: seconds(*deadline_seconds),
     }
+}
+
+/// The time that each Job of a restore has; its waits are counted by it, so it must not be shorter than what the Job is
+/// given.
+pub fn restore_deadline(backup: &Backup) -> Duration {
+    seconds(backup.restore.as_ref().map_or(backup.deadline_seconds, |runner| runner.deadline_seconds))
 }
 
 fn seconds(n: u32) -> Duration {
@@ -137,6 +145,12 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
         .chain(reload)
         .flatten()
         .any(|http| http.basic_auth_secret_ref.as_ref().is_some_and(|named| named.name == secret));
+    if let Some(place) = spec.backup.as_ref().and_then(|backup| backup_secret(backup, secret)) {
+        return Some(format!(
+            "The {place} of spec.backup gives the pods of backups the Secret '{secret}', which spec.credentials keeps for \
+             the active: use another Secret there."
+        ));
+    }
     let place = match (volume, container) {
         (Some(volume), _) => format!("volume '{}' of spec.template", volume.name),
         (None, Some(container)) => format!("container '{}' of spec.template", container.name),
@@ -147,6 +161,29 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
         "The {place} gives every pod the Secret '{secret}', which spec.credentials keeps from standbys: remove it there, \
          or use another Secret."
     ))
+}
+
+/// Where pods of backups, verifications and restores get a Secret.
+fn backup_secret(backup: &Backup, secret: &str) -> Option<&'static str> {
+    let of = |name: Option<&String>| name.is_some_and(|name| name == secret);
+    let destinations = || [&backup.destination].into_iter().chain(&backup.copies);
+    let keys = destinations().any(|Destination { prefix: _, s3, google_cloud_storage, azure_blob, .. }| {
+        of(s3.as_ref().and_then(|at| at.secret_name.as_ref()))
+            || of(s3.as_ref().and_then(|at| at.ca_secret_name.as_ref()))
+            || of(google_cloud_storage.as_ref().and_then(|at| at.secret_name.as_ref()))
+            || of(azure_blob.as_ref().and_then(|at| at.secret_name.as_ref()))
+    });
+    let identity = backup.encryption.as_ref().and_then(|e| e.identity_secret_name.as_ref());
+    let verification = backup.verification.as_ref().and_then(|v| v.runner.as_ref());
+    let runner = |runner: Option<&Runner>| of(runner.and_then(|runner| runner.secret_name.as_ref()));
+    match () {
+        () if keys => Some("destination or one of the copies"),
+        () if of(backup.source.postgresql.as_ref().map(|p| &p.secret_name)) => Some("source.postgresql"),
+        () if of(identity) => Some("encryption.identitySecretName"),
+        () if runner(verification) => Some("verification.runner"),
+        () if runner(backup.restore.as_ref()) => Some("restore"),
+        () => None,
+    }
 }
 
 /// Everything of a spec that pods are made from.
@@ -298,6 +335,16 @@ mod tests {
             serde_json::from_value(serde_json::json!({"http": {"port": 1, "basicAuthSecretRef": {"name": "keys"}}}))
                 .unwrap();
         assert!(shared_credentials(&bot.spec).unwrap().contains("basicAuthSecretRef"));
+        bot.spec.hooks.promote = None;
+        bot.spec.backup = Some(
+            serde_json::from_value(serde_json::json!({
+                "source": {"postgresql": {"secretName": "pg"}}, "schedules": [],
+                "destination": {"s3": {"bucket": "safe", "secretName": "s3"}},
+                "copies": [{"googleCloudStorage": {"bucket": "safe", "secretName": "keys"}}],
+            }))
+            .unwrap(),
+        );
+        assert!(shared_credentials(&bot.spec).unwrap().contains("one of the copies of spec.backup"));
     }
 
     #[test]

@@ -144,6 +144,11 @@ fn advice(block: Block, bot: &TradingBot, status: &TradingBotStatus) -> String {
         Block::ReconciliationFailed => {
             format!("read the logs of the reconciliation Job, mend what failed, then run: {failover}")
         }
+        Block::RestoreFailed => format!(
+            "read the logs of the restore's Job, mend what failed, then restore again: kubectl tradingbot restore {place} \
+             --latest --confirm {}; or, if you know that what was to be overwritten is good, run: {failover}",
+            bot.name_any()
+        ),
         Block::DiscrepanciesFound => format!("settle the discrepancies at the exchange, then run: {failover}"),
         Block::AccountHeld => match status.account.as_ref().and_then(|account| account.holder.as_ref()) {
             Some(holder) => format!(

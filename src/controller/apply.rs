@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
@@ -19,6 +20,7 @@ use super::children::is_ours;
 use super::conditions::{Troubles, conditions, ready_standbys};
 use super::election::Leadership;
 use super::finalize::finalize;
+use super::jobs;
 use super::observe::{Observed, is_controlled_by};
 use super::operations;
 use super::pods::role_label;
@@ -30,7 +32,7 @@ use crate::api::names::{LABEL_BOT, LABEL_ROLE};
 use crate::api::operation::TradingBotOperation;
 use crate::api::record::{Seen, status_from};
 use crate::core::account::{AccountRecord, BotRef};
-use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, Record, Role, Spec};
+use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, Record, RestoreRun, Role, Spec};
 use crate::core::ids::PodRef;
 use crate::core::lease::LeaseRecord;
 
@@ -97,10 +99,14 @@ impl Applier<'_> {
                     let asked = asked.find(|o| o.metadata.uid.as_ref() == Some(&restore.operation_uid));
                     let selection = asked.map(TradingBotOperation::selection).unwrap_or_default();
                     let job = build::restore_job(&self.observed.bot, restore, *run, &selection, self.agent_image);
-                    if let Some(job) = job {
+                    if let Some(mut job) = job {
+                        // Nothing is put back before the status says so: `Action::StartRestoreJob`.
+                        let spec = job.spec.get_or_insert_default();
+                        spec.suspend = (*run == RestoreRun::Apply).then_some(true);
                         self.create(&job).await?;
                     }
                 }
+                Action::StartRestoreJob { operation_uid } => self.start_restore(operation_uid).await?,
                 Action::UpdateOperation { name, uid, update } => {
                     self.leadership.check()?;
                     let operation = self.observed.operations.iter().find(|o| o.metadata.uid.as_ref() == Some(uid));
@@ -117,6 +123,19 @@ impl Applier<'_> {
             }
         }
         Ok(outcome)
+    }
+
+    /// Lets the Job run that puts a backup back: the very object that was seen.
+    async fn start_restore(&self, operation_uid: &str) -> Result<(), CallError> {
+        let uid = self.observed.bot.metadata.uid.as_deref().unwrap_or_default();
+        let ours = |job: &&Job| is_controlled_by(&job.metadata, uid) && jobs::puts_back(job, operation_uid);
+        let Some(job) = self.observed.jobs.iter().find(ours) else { return Ok(()) };
+        let name = job.metadata.name.as_deref().unwrap_or_default();
+        let patch = json!({"metadata": {"uid": job.metadata.uid}, "spec": {"suspend": false}});
+        self.leadership.check()?;
+        let written = call(self.api::<Job>().patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await;
+        info!(job = name, "a backup is put back");
+        written.map(|_| ())
     }
 
     /// Writes the status if it differs from what is there, never over a version that was not read (design, rule 1).

@@ -320,6 +320,7 @@ fn block_word(block: Block) -> &'static str {
         Block::DiscrepanciesFound => "DiscrepanciesFound",
         Block::SilentUnderContinue => "SilentUnderContinue",
         Block::AccountHeld => "AccountHeld",
+        Block::RestoreFailed => "RestoreFailed",
     }
 }
 
@@ -354,6 +355,7 @@ mod tests {
             reconciliation: None,
             revision: "r".into(),
             account: None,
+            restore: None,
         }
     }
 

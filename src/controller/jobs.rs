@@ -6,8 +6,9 @@
 use k8s_openapi::api::batch::v1::Job as JobObject;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod as PodObject};
 
-use crate::api::names::LABEL_TOKEN;
-use crate::core::failover::{Job, JobState};
+use crate::api::names::{LABEL_OPERATION, LABEL_RESTORE_RUN, LABEL_TOKEN, RESTORE_RUN_APPLY, RESTORE_RUN_CHECK};
+use crate::core::backup;
+use crate::core::failover::{Job, JobState, RestoreJob, RestoreJobState, RestoreRun};
 use crate::core::ids::FencingToken;
 use crate::core::report;
 
@@ -28,6 +29,45 @@ pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
         JobResult::Failed(why) => JobState::Failed(why),
     };
     Some(Job { token, state, ended })
+}
+
+/// What a Job of a restore says; `None`: it is none.
+pub fn read_restore(object: &JobObject, pods: &[PodObject]) -> Option<RestoreJob> {
+    let run = restore_run(object)?;
+    let operation_uid = object.metadata.labels.as_ref()?.get(LABEL_OPERATION)?.clone();
+    let suspended = object.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
+    let Outcome { result, ended } = outcome(object, pods)?;
+    let failed = |message: String, target_changed| RestoreJobState::Failed { message, target_changed };
+    // What left no report may have come to any point.
+    let silent = run == RestoreRun::Apply;
+    let state = match result {
+        JobResult::Running => RestoreJobState::Running,
+        JobResult::Failed(why) => failed(why, silent),
+        JobResult::Exited { code, message } => match (code, backup::report::parse(&message)) {
+            (_, Ok(backup::report::Report { failure: Some(failure), .. })) => {
+                failed(failure.message, silent && failure.target_changed)
+            }
+            (0, Ok(backup::report::Report { backup: Some(made), .. })) => RestoreJobState::Succeeded(made.id),
+            (0, Ok(_)) => failed("the program ended well and names no backup.".into(), silent),
+            (0, Err(malformed)) => failed(format!("{malformed}."), silent),
+            (code, _) => failed(exit_sentence(code, &message), silent),
+        },
+    };
+    Some(RestoreJob { operation_uid, run, suspended, state, ended })
+}
+
+fn restore_run(object: &JobObject) -> Option<RestoreRun> {
+    match object.metadata.labels.as_ref()?.get(LABEL_RESTORE_RUN)?.as_str() {
+        RESTORE_RUN_CHECK => Some(RestoreRun::Check),
+        RESTORE_RUN_APPLY => Some(RestoreRun::Apply),
+        _ => None,
+    }
+}
+
+/// Whether this is the Job that puts a backup back for that operation.
+pub fn puts_back(object: &JobObject, operation_uid: &str) -> bool {
+    let its = object.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_OPERATION));
+    its.is_some_and(|uid| uid == operation_uid) && restore_run(object) == Some(RestoreRun::Apply)
 }
 
 /// How a Job that runs one pod stands.

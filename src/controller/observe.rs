@@ -104,15 +104,15 @@ pub async fn observe(
     let (members, others): (Vec<_>, Vec<_>) =
         listed_pods.items.into_iter().partition(|pod| component(&pod.metadata) == Some("bot"));
     let members: Vec<PodObject> = members.into_iter().filter(|pod| is_controlled_by(&pod.metadata, &uid)).collect();
-    let own_jobs = listed_jobs.items.iter().filter(|job| is_controlled_by(&job.metadata, &uid));
+    let own_jobs = || listed_jobs.items.iter().filter(|job| is_controlled_by(&job.metadata, &uid));
     let own_lease = lease.as_ref().map(lease::read);
     let account =
         accounts::observe(client, operator_namespace, scope, &world.accounts, &bot, own_lease.as_ref()).await?;
     let facts = Observation {
         lease: own_lease,
         pods: members.iter().map(|pod| pods::read(pod, &bot.spec.container_name, &world.nodes)).collect(),
-        jobs: own_jobs.filter_map(|job| jobs::read(job, &others)).collect(),
-        restores: Vec::new(),
+        jobs: own_jobs().filter_map(|job| jobs::read(job, &others)).collect(),
+        restores: own_jobs().filter_map(|job| jobs::read_restore(job, &others)).collect(),
         operations: operations.iter().filter_map(TradingBotOperation::to_decide).collect(),
         link: leadership.link(),
         template_error: None,

@@ -1,6 +1,7 @@
 //! What the API server refuses and accepts, tried on a real one: `make cluster` gives it, or set KUBECONFIG.
 
 mod account_policy;
+mod backup;
 mod bot;
 mod chart;
 mod children;

@@ -45,6 +45,36 @@ async fn bad_operations_are_refused_with_a_sentence_that_says_what_to_change() {
         ),
         (json!({"botName": "doge", "type": "Switchover", "to": "doge-x"}), "spec.to must be the name of one of the"),
         (json!({"botName": "doge", "type": "Switchover", "to": "doge-01"}), "spec.to must be the name of one of the"),
+        (json!({"botName": "doge", "type": "Restore"}), "spec.restore belongs to the type Restore and to no other"),
+        (
+            json!({"botName": "doge", "type": "Failover", "restore": {"confirm": "doge"}}),
+            "spec.restore belongs to the type Restore and to no other",
+        ),
+        (
+            json!({"botName": "doge", "type": "Restore", "restore": {"confirm": "yes"}}),
+            "If that is meant, set spec.restore.confirm to the name of the bot",
+        ),
+        (
+            json!({"botName": "doge", "type": "Restore", "restore": {"confirm": "doge",
+                "id": "20261124T020000Z-daily-3f9a", "before": "2026-11-24T00:00:00Z"}}),
+            "spec.restore names a backup either by id or as the newest before a time",
+        ),
+        (
+            json!({"botName": "doge", "type": "Restore", "restore": {"confirm": "doge", "id": "../20261124T020000Z-daily-3f9a"}}),
+            "spec.restore.id in body should match",
+        ),
+        (
+            json!({"botName": "doge", "type": "Switchover", "backup": {"schedule": "daily"}}),
+            "spec.backup belongs to the type Backup and to no other",
+        ),
+        (
+            json!({"botName": "doge", "type": "Backup", "backup": {"schedule": "a/b"}}),
+            "spec.backup.schedule in body should match",
+        ),
+        (
+            json!({"botName": "doge", "type": "Backup", "to": "doge-1"}),
+            "spec.to has no meaning for the types Backup and",
+        ),
     ];
     let cluster = Cluster::with_namespace("badop").await;
     for (spec, sentence) in cases {
@@ -62,6 +92,11 @@ async fn good_operations_are_accepted() {
         json!({"botName": "doge-2", "type": "Switchover", "to": "doge-2-11"}),
         json!({"botName": "doge", "type": "Failover", "to": "doge-1", "reason": "The node smells of smoke."}),
         json!({"botName": "doge", "type": "ConfirmStopped", "confirm": {"epoch": 7, "by": "mia"}}),
+        json!({"botName": "doge", "type": "Backup"}),
+        json!({"botName": "doge", "type": "Backup", "backup": {"schedule": "daily"}}),
+        json!({"botName": "doge", "type": "Restore", "restore": {"confirm": "doge"}}),
+        json!({"botName": "doge", "type": "Restore", "restore": {"confirm": "doge", "before": "2026-11-24T00:00:00Z"}}),
+        json!({"botName": "doge", "type": "Restore", "restore": {"confirm": "doge", "id": "20261124T020000Z-daily-3f9a"}}),
     ];
     let cluster = Cluster::with_namespace("goodop").await;
     for spec in cases {

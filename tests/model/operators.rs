@@ -27,6 +27,7 @@ fn spec() -> Spec {
         reconciliation: None,
         revision: String::new(),
         account: None,
+        restore: None,
     }
 }
 

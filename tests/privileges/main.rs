@@ -26,7 +26,7 @@ fn rows(who: Who, rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter().map(reason).collect()
 }
 
-fn tables() -> [(&'static str, Vec<Row>); 5] {
+fn tables() -> [(&'static str, Vec<Row>); 6] {
     let installed = Installed::read();
     [
         ("the operator", rows(Who::Operator, installed.operator())),
@@ -34,6 +34,7 @@ fn tables() -> [(&'static str, Vec<Row>); 5] {
         ("the active", rows(Who::Active, installed::active())),
         ("view", rows(Who::View, installed.people("view"))),
         ("edit", rows(Who::Edit, only_beyond(installed.people("edit"), &installed.people("view")))),
+        ("admin", rows(Who::Admin, only_beyond(installed.people("admin"), &installed.people("edit")))),
     ]
 }
 
@@ -79,9 +80,12 @@ fn every_reason_is_one_for_a_rule() {
 #[test]
 fn every_role_that_is_installed_is_in_a_table() {
     assert_eq!(Installed::read().unused_roles(), Vec::<String>::new());
-    let (view, admin) = (Installed::read().people("view"), Installed::read().people("admin"));
+    let installed = Installed::read();
+    let (view, edit, admin) = (installed.people("view"), installed.people("edit"), installed.people("admin"));
     assert!(!view.is_empty());
-    assert_eq!(admin, Installed::read().people("edit"), "the page says that admins may do what editors may");
+    let missing = |rows: &[Row], others: &[Row]| only_beyond(rows.to_vec(), others);
+    assert_eq!(missing(&view, &edit), [], "the page says that editors may do what viewers may");
+    assert_eq!(missing(&edit, &admin), [], "the page says that admins may do what editors may");
 }
 
 #[test]

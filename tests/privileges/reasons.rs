@@ -8,6 +8,7 @@ pub enum Who {
     Active,
     View,
     Edit,
+    Admin,
 }
 
 /// Why somebody may do what is granted on a resource.
@@ -76,6 +77,7 @@ pub const REASONS: &[Reason] = &[
     of(Who::View, "tradingbots.tradingbot.io", "To see bots"),
     of(Who::View, "tradingbotoperations.tradingbot.io", "To see what was asked for and what became of it"),
     of(Who::Edit, "tradingbots.tradingbot.io", "To make, change and delete bots"),
-    of(Who::Edit, "tradingbotoperations.tradingbot.io", "To ask for a failover, a switchover or maintenance"),
+    of(Who::Edit, "tradingbotoperations.tradingbot.io", "To ask for a failover, a switchover or a backup"),
     of(Who::Edit, "tradingbots.tradingbot.io/scale", "`kubectl scale`"),
+    of(Who::Admin, "tradingbotoperations.tradingbot.io", "To have a backup put back over what is there"),
 ];

@@ -4,6 +4,7 @@ pub mod id;
 pub mod manifest;
 pub mod report;
 pub mod retention;
+pub mod schedule;
 
 pub use id::{BackupId, ON_DEMAND};
 pub use manifest::Manifest;

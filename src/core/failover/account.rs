@@ -192,7 +192,7 @@ impl Round<'_> {
         let held_before = self.own_account_lease().is_some();
         self.write_account(token, terms.lease_duration, terms.on_api_server_loss, AccountWrite::Take);
         if let Some(current) = &mut self.record.current {
-            if !held_before && matches!(current.trigger, Trigger::FirstStart | Trigger::Resume) {
+            if !held_before && matches!(current.trigger, Trigger::FirstStart | Trigger::Resume | Trigger::Restore) {
                 // The wait for another bot is not what this one's moves are judged by.
                 current.suspected = self.seen.wall;
             }

@@ -118,7 +118,8 @@ impl Round<'_> {
     fn reconcile(&mut self, holder: &PodRef) -> Reconciled {
         let Some(policy) = self.spec.reconciliation.clone() else { return Reconciled::Done };
         let Some(current) = self.record.current.clone() else { return Reconciled::Done };
-        if !policy.run_on.contains(&current.kind()) {
+        // What was restored is older than what the exchange knows, whatever else the policy runs on.
+        if !policy.run_on.contains(&current.kind()) && current.trigger != Trigger::Restore {
             return Reconciled::Done;
         }
         let token = self.record.token;

@@ -34,10 +34,12 @@ pub fn decide(spec: &Spec, record: &Record, memory: &Memory, seen: &Observation,
     round.record.blocked = None;
     round.note_sighting();
     round.note_jobs();
+    round.note_restores();
     round.note_signs_of_life();
     round.note_account();
     round.clear_ledger();
     round.follow_operations();
+    round.follow_restore();
     match round.record.trading.clone() {
         Some(ledger) => {
             round.keep_account(&ledger);
@@ -48,6 +50,7 @@ pub fn decide(spec: &Spec, record: &Record, memory: &Memory, seen: &Observation,
     round.label_roles();
     round.keep_slots();
     round.conclude_operation();
+    round.conclude_restore();
     round.finish(record)
 }
 
@@ -61,7 +64,7 @@ pub(super) struct Round<'a> {
     /// The one write to the Lease, always after the status: what is written ahead is known to be there by then. There
     /// cannot be a second one, because each names the version it replaces.
     pub lease_write: Option<Action>,
-    /// The reconciliation Job, after the status too.
+    /// The reconciliation Job, or the one that puts a backup back: after the status too.
     pub create_job: Option<Action>,
     /// Everything that safety does not depend on.
     pub last: Vec<Action>,
@@ -308,6 +311,7 @@ impl Round<'_> {
             Action::DeletePod(_) => 1,
             Action::Finalize => 2,
             Action::CreatePod { .. } => 4,
+            Action::CreateRestoreJob { .. } => 5,
             _ => 3,
         });
         actions.extend(self.last);
@@ -325,7 +329,7 @@ impl Round<'_> {
 pub(super) const JOB_GRACE: Duration = Duration::from_secs(45);
 
 /// A Job of a policy that is no longer in the spec is given this long.
-const UNKNOWN_JOB_DEADLINE: Duration = Duration::from_secs(3600);
+pub(super) const UNKNOWN_JOB_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// After this long Kubernetes reports the pods of a silent node as not ready (40 s by default, 50 s since 1.29), so a
 /// pod that is still ready by then is alive.

@@ -23,6 +23,9 @@ impl Round<'_> {
         if self.wants_nobody() {
             return self.stay_stopped(lease.as_ref());
         }
+        if self.waits_for_restore() {
+            return;
+        }
         if let Some(lease) = &lease {
             let ours = lease.epoch == Some(self.record.epoch) && lease.token == Some(self.record.token);
             if ours && self.record.epoch > self.record.fenced && self.record.current.is_some() {
@@ -37,8 +40,9 @@ impl Round<'_> {
         self.elect();
     }
 
-    fn wants_nobody(&self) -> bool {
-        self.spec.deleting || self.spec.suspend
+    /// Whether nobody shall trade, whatever becomes of those who do.
+    pub(super) fn wants_nobody(&self) -> bool {
+        self.spec.deleting || self.spec.suspend || self.restore_halts()
     }
 
     /// A Lease that lets someone trade whom the ledger does not know was written by someone else. Whoever it names
@@ -83,6 +87,11 @@ impl Round<'_> {
                 let text = "Nobody trades; the resource is being deleted when its last reconciliation has ended.";
                 return self.say(Phase::Switching, text);
             }
+            if self.restore_may_run() {
+                let text =
+                    "Nobody trades; the resource is being deleted when the Job that puts a backup back has ended.";
+                return self.say(Phase::Switching, text);
+            }
             self.last.push(Action::Finalize);
             return self.say(Phase::Switching, "Nobody trades; the resource is being deleted.");
         }
@@ -90,6 +99,9 @@ impl Round<'_> {
             self.put_lease(|l| (l.holder, l.permit) = (None, Some(Permit::Revoke)), LeaseWrite::Fence { epoch });
         }
         self.release_account();
+        if self.restore_halts() {
+            return self.go_on_restoring();
+        }
         self.say(Phase::Suspended, "Nobody trades, because spec.suspend is set. Set it to false to trade again.");
     }
 
@@ -377,9 +389,10 @@ impl Round<'_> {
 }
 
 impl Move {
-    /// An outage or a wish to restart ends an epoch and moves nothing.
+    /// An outage or a wish to restart ends an epoch and moves nothing; neither does a restore.
     pub(super) fn returns_to_same_pod(&self) -> bool {
-        matches!(self.reason, Reason::RenewDeadline | Reason::RestartWanted | Reason::LeaseDisturbed)
+        let goes_on = matches!(self.reason, Reason::RenewDeadline | Reason::RestartWanted | Reason::LeaseDisturbed);
+        goes_on || self.trigger == Trigger::Restore
     }
 
     /// Which kind of move a reconciliation policy sees.
@@ -388,7 +401,9 @@ impl Move {
         match self.trigger {
             Trigger::FirstStart => MoveKind::FirstStart,
             Trigger::Automatic if released && self.reason == Reason::RestartWanted => MoveKind::Restart,
-            Trigger::Switchover | Trigger::RollingUpdate | Trigger::Eviction | Trigger::Resume if released => {
+            Trigger::Switchover | Trigger::RollingUpdate | Trigger::Eviction | Trigger::Resume | Trigger::Restore
+                if released =>
+            {
                 MoveKind::Switchover
             }
             _ => MoveKind::Failover,

@@ -120,8 +120,7 @@ impl Round<'_> {
         if reason == Reason::RestartWanted && self.restarts_used_up(ledger) {
             reason = Reason::ProcessExited;
         }
-        let stopping = self.spec.deleting || self.spec.suspend;
-        if stopping {
+        if self.wants_nobody() {
             self.record.current = None;
         } else {
             let trigger = if reason == Reason::PodDeleted { Trigger::Eviction } else { Trigger::Automatic };

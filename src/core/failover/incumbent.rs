@@ -91,7 +91,7 @@ impl Round<'_> {
                 return self.say(Phase::Activating, text);
             }
         };
-        let wanted = fit && allowed && !self.spec.suspend && !self.spec.deleting;
+        let wanted = fit && allowed && !self.wants_nobody() && !self.restore_may_run();
         let permit = if wanted { Permit::Trade } else { Permit::Revoke };
         self.put_lease(|l| l.permit = Some(permit), LeaseWrite::Permit);
         let phase = if wanted { Phase::Activating } else { Phase::Switching };
@@ -146,6 +146,9 @@ impl Round<'_> {
         }
         if self.spec.suspend {
             return stop(None, Revoke::Graceful, format!("spec.suspend is set; {name} is stopping."));
+        }
+        if self.restore_halts() {
+            return stop(None, Revoke::Graceful, format!("A backup is to be put back; {name} is stopping."));
         }
         if let Some(why) = self.account_lost.take() {
             let planned = Some((Trigger::Automatic, Reason::AccountLost));
@@ -205,7 +208,7 @@ impl Round<'_> {
     }
 
     fn begin_move_unless_stopping(&mut self, trigger: Trigger, reason: Reason, message: String) {
-        if !self.spec.suspend && !self.spec.deleting {
+        if !self.wants_nobody() {
             self.begin_move(trigger, reason, message);
         }
     }

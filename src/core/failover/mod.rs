@@ -13,6 +13,7 @@ mod elect;
 mod evidence;
 mod incumbent;
 mod operations;
+mod restore;
 mod slots;
 #[cfg(test)]
 mod tests;

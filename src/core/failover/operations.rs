@@ -12,11 +12,15 @@ impl Round<'_> {
             self.record.operation = None;
         }
         for operation in &self.seen.operations {
-            if self.record.operation.as_ref().is_some_and(|r| r.uid == operation.uid) {
+            let restores = self.record.restore.as_ref().is_some_and(|r| r.operation_uid == operation.uid);
+            if restores || self.record.operation.as_ref().is_some_and(|r| r.uid == operation.uid) {
                 continue;
             }
             let update = match self.judge(operation) {
                 Verdict::Begin(message) => {
+                    if operation.kind == OperationKind::Failover {
+                        self.lift_restore(operation);
+                    }
                     self.record.operation = Some(RunningOperation {
                         name: operation.name.clone(),
                         uid: operation.uid.clone(),
@@ -24,6 +28,13 @@ impl Round<'_> {
                         to: operation.to.clone(),
                     });
                     self.begun = Some(operation.uid.clone());
+                    OperationUpdate::Running { message }
+                }
+                Verdict::Restore(restore) => {
+                    self.begun = Some(operation.uid.clone());
+                    self.memory.told_restore = Some((operation.uid.clone(), restore.step));
+                    self.record.restore = Some(restore);
+                    let message = "The backup is being found and read in full, while trading goes on.".into();
                     OperationUpdate::Running { message }
                 }
                 Verdict::Done(message) => OperationUpdate::Succeeded { message },
@@ -40,8 +51,7 @@ impl Round<'_> {
             return self.judge_confirmation(*epoch, by);
         }
         if operation.kind == OperationKind::Restore {
-            let text = "This operator restores nothing.";
-            return Verdict::Refuse("Misconfigured", text.into());
+            return self.judge_restore(operation);
         }
         if self.record.operation.is_some() {
             // One that is over is forgotten as soon as it is known to have been told so.
@@ -54,6 +64,9 @@ impl Round<'_> {
         if self.spec.deleting || self.spec.suspend {
             let text = "The bot is suspended or being deleted, so nobody shall trade. Set spec.suspend to false first.";
             return Verdict::Refuse("Suspended", text.into());
+        }
+        if let Some(refusal) = self.restore_forbids() {
+            return refusal;
         }
         let forced = operation.kind == OperationKind::Failover;
         let Some(ledger) = self.record.trading.clone() else { return self.judge_without_active(operation, forced) };
@@ -156,6 +169,11 @@ impl Round<'_> {
         }
     }
 
+    /// Whether the running operation has ended and only needs to be told so.
+    pub(super) fn operation_is_over(&self) -> bool {
+        self.outcome().is_some()
+    }
+
     /// How the running operation ended, as of what the record says; `None` while it goes on.
     fn outcome(&self) -> Option<OperationUpdate> {
         let running = self.record.operation.as_ref()?;
@@ -188,8 +206,9 @@ impl Round<'_> {
     }
 }
 
-enum Verdict {
+pub(super) enum Verdict {
     Begin(String),
+    Restore(Restore),
     Done(String),
     Refuse(&'static str, String),
     Wait,

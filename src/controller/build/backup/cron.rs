@@ -7,6 +7,7 @@ use super::BackupContext;
 use super::run::Run;
 use crate::api::backup::{Backup, Schedule, Verification, Verify};
 use crate::api::backup_config::{Action, Selection};
+use crate::api::backup_rules::is_readable;
 use crate::api::bot::TradingBot;
 use crate::api::names::SCHEDULE_VERIFICATION;
 use crate::controller::build::common::{name, owned};
@@ -26,11 +27,16 @@ pub fn verification_name(bot: &str) -> String {
     format!("{bot}-verify")
 }
 
-/// The CronJob of every schedule, and that of the verification.
+/// The CronJob of every schedule, and that of the verification. A schedule that cannot be read has none, for the API
+/// server would refuse it; a condition tells.
 pub fn backup_cron_jobs(bot: &TradingBot, context: &BackupContext) -> Vec<CronJob> {
     let Some(backup) = &bot.spec.backup else { return Vec::new() };
-    let schedules = backup.schedules.iter().map(|schedule| of_schedule(bot, backup, schedule, context));
-    schedules.chain(backup.verification.as_ref().map(|v| of_verification(bot, backup, v, context))).collect()
+    let schedules = backup.schedules.iter().filter(|schedule| is_readable(&schedule.schedule));
+    let verification = backup.verification.iter().filter(|verification| is_readable(&verification.schedule));
+    schedules
+        .map(|schedule| of_schedule(bot, backup, schedule, context))
+        .chain(verification.map(|verification| of_verification(bot, backup, verification, context)))
+        .collect()
 }
 
 fn of_schedule(bot: &TradingBot, backup: &Backup, schedule: &Schedule, context: &BackupContext) -> CronJob {

@@ -43,7 +43,7 @@ pub fn restore_job(
     image: &str,
 ) -> Option<Job> {
     let backup = bot.spec.backup.as_ref()?;
-    let Restore { operation: _, operation_uid, step: _, id, slot } = restore;
+    let Restore { operation: _, operation_uid, step: _, id, slot, target_changed: _, outcome: _ } = restore;
     let selection = match id {
         Some(id) => Selection { id: Some(id.clone()), before: None },
         None => selection.clone(),

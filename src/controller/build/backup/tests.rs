@@ -34,6 +34,8 @@ fn restore() -> Restore {
         step: RestoreStep::Checking,
         id: None,
         slot: 1,
+        target_changed: false,
+        outcome: None,
     }
 }
 

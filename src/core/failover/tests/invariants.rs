@@ -14,6 +14,7 @@ impl World {
             self.last_traded = *epoch;
             assert_eq!(self.record.trading.as_ref().map(|l| l.epoch), Some(*epoch), "trading without the ledger");
         }
+        self.check_restores();
         if let Some(lease) = &self.lease
             && lease.effective_permit() == Permit::Trade
             && lease.holder.is_some()
@@ -34,6 +35,7 @@ impl World {
         assert!(position(&|a| *a == Action::WriteStatus).is_none_or(|at| at == first), "the status comes first");
         assert!(position(&takes).is_none_or(|at| at == 0), "but for the account that a grant needs");
         self.check_account(seen, decision);
+        self.check_restore_decision(decision);
         let lease_writes: Vec<_> = decision
             .actions
             .iter()

@@ -11,6 +11,8 @@ mod outage;
 mod planned;
 mod policy;
 mod reconcile;
+mod restore;
+mod restore_jobs;
 mod rollout;
 mod shared_account;
 mod start;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::agent::SimPod;
+use super::restore_jobs::RestoreJobs;
 use super::shared_account::SharedAccount;
 use crate::core::failover::*;
 use crate::core::ids::Epoch;
@@ -66,6 +67,8 @@ pub struct World {
     uids: u64,
     pub last_traded: Epoch,
     seen_world: Option<(Spec, Observation)>,
+    /// Jobs of restores.
+    pub restores: RestoreJobs,
     /// What it shares with the bots of its account.
     pub shared: Option<SharedAccount>,
 }
@@ -94,6 +97,7 @@ pub fn spec() -> Spec {
         reconciliation: None,
         revision: "r1".into(),
         account: None,
+        restore: None,
     }
 }
 
@@ -141,6 +145,7 @@ impl World {
             uids: 0,
             last_traded: Epoch(0),
             seen_world: None,
+            restores: RestoreJobs::default(),
             shared: None,
         }
     }
@@ -193,6 +198,7 @@ impl World {
         if let Some(shared) = self.shared.clone() {
             shared.note_lease(self);
         }
+        self.restores.step(self.millis);
         self.agents_step();
         if self.api_up && self.operator_up {
             let now = self.now();
@@ -259,7 +265,7 @@ impl World {
             lease: self.lease.clone(),
             pods: self.pods.iter().map(|p| p.pod.clone()).collect(),
             jobs: self.jobs.clone(),
-            restores: Vec::new(),
+            restores: self.restores.seen(),
             operations: self.operations.clone(),
             link: self.link,
             template_error: self.template_error.clone(),
@@ -400,7 +406,7 @@ impl World {
                 };
                 self.jobs.push(Job { token: *token, state, ended });
             }
-            Action::CreateRestoreJob { .. } => {}
+            Action::CreateRestoreJob { .. } | Action::StartRestoreJob { .. } => return self.apply_restore(action),
             Action::UpdateOperation { name, update, .. } => {
                 if !matches!(update, OperationUpdate::Running { .. }) {
                     self.operations.retain(|o| o.name != *name);

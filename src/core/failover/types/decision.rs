@@ -80,12 +80,17 @@ pub enum Action {
         /// For its environment.
         context: JobContext,
     },
-    /// Creates a Job of the restore that the record names.
+    /// Creates a Job of the restore that the record names: one that puts the backup back is made suspended.
     CreateRestoreJob {
         /// The restore as it is written down.
         restore: Restore,
         /// What the Job does.
         run: RestoreRun,
+    },
+    /// Lets the Job run that puts the backup back. Whatever becomes of this write, the Job may run from now on.
+    StartRestoreJob {
+        /// The uid of the operation that asked for it.
+        operation_uid: String,
     },
     /// Writes an operation's progress.
     UpdateOperation {

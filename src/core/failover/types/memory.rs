@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::record::RestoreStep;
 use crate::core::account::BotRef;
 use crate::core::ids::{Epoch, FencingToken};
 use crate::core::silence::Sighting;
@@ -24,6 +25,13 @@ pub struct Memory {
     pub unfinished_jobs: BTreeMap<FencingToken, (Mono, Duration)>,
     /// Since when lost pods, by uid, have been reported ready on a living node.
     pub seen_alive: BTreeMap<String, Mono>,
+    /// Since when the check of the restore by this operation is waited for.
+    pub restore_check: Option<(String, Mono)>,
+    /// Since when Jobs that put a backup back, by the uids of their operations, have been known that were not seen to
+    /// have ended, and the longest deadline that they may have been given.
+    pub unfinished_restores: BTreeMap<String, (Mono, Duration)>,
+    /// The step that the operation of a restore was last told.
+    pub told_restore: Option<(String, RestoreStep)>,
     /// The own Lease of the bot that is said to hold our account, as last seen, and since when.
     pub holder_sighting: Option<(BotRef, Sighting)>,
     /// A vanished holder of our account whose Lease was removed at the version whose silence was waited out.
@@ -47,6 +55,8 @@ pub enum Step {
     Return(Epoch),
     /// Somebody shall be there to grant to, or the account is given up.
     KeepAccount(Epoch),
+    /// The Job of a restore shall be there.
+    MakeRestore(Epoch),
     /// The bot that the account's Lease names shall say in its status that it holds the account.
     ClaimAccount(Epoch),
 }

@@ -145,6 +145,8 @@ pub struct RestoreJob {
     pub operation_uid: String,
     /// What it does.
     pub run: RestoreRun,
+    /// It was made suspended and not let run yet.
+    pub suspended: bool,
     /// How it stands.
     pub state: RestoreJobState,
     /// No pod of it runs any more, whatever the result.

@@ -154,6 +154,8 @@ pub enum Block {
     SilentUnderContinue,
     /// Another bot holds the account.
     AccountHeld,
+    /// A restore failed after it had begun to change the target.
+    RestoreFailed,
 }
 
 /// A move of the active role, finished or not.
@@ -215,6 +217,8 @@ pub enum Trigger {
     Eviction,
     /// `suspend` was set and taken back.
     Resume,
+    /// An operation `Restore`.
+    Restore,
 }
 
 /// Why a move was made, one word for Events and metrics.
@@ -253,6 +257,8 @@ pub enum Reason {
     Resumed,
     /// The account is not this bot's: it was changed, or another bot may trade on it.
     AccountLost,
+    /// A backup was put back.
+    Restored,
 }
 
 /// Why an old active is known not to trade (design, rule 11).
@@ -282,8 +288,22 @@ pub struct Restore {
     pub step: RestoreStep,
     /// The backup, once it is known.
     pub id: Option<BackupId>,
-    /// The slot whose volumes it is put back into.
+    /// The slot whose volumes it is put back into: that of the pod that traded last.
     pub slot: u32,
+    /// Its target may have been changed by half, by this restore or by one before it. Nobody trades before one succeeds
+    /// or a person says that the target is good.
+    pub target_changed: bool,
+    /// How it ended, as soon as that is certain; the operation is told so.
+    pub outcome: Option<RestoreOutcome>,
+}
+
+/// How a restore ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RestoreOutcome {
+    /// The backup was put back; a sentence.
+    Succeeded(String),
+    /// It was not, or not all of what was asked for was done; why and what to do, a sentence.
+    Failed(String),
 }
 
 /// How far a restore is.
@@ -293,12 +313,14 @@ pub enum RestoreStep {
     /// The backup is being found and read, while the bot trades on.
     #[default]
     Checking,
-    /// The active was asked to stop.
+    /// The active was asked to stop. When nobody trades, the Job that puts the backup back is made, and not yet let run.
     Stopping,
     /// Nobody trades, and the Job that puts the backup back may be running.
     Restoring,
-    /// It was put back; the bot is to trade again.
+    /// That Job is known to have ended; the bot is to trade again.
     Resuming,
     /// It failed after it had begun to change the target: nobody trades before a person decides.
     Broken,
+    /// It is over; its operation is being told so.
+    Done,
 }

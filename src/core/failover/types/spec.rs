@@ -39,6 +39,15 @@ pub struct Spec {
     pub revision: String,
     /// The account that no other bot of the cluster may trade on at the same time.
     pub account: Option<String>,
+    /// How backups are put back; `None`: there are none.
+    pub restore: Option<RestorePolicy>,
+}
+
+/// What restores are given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RestorePolicy {
+    /// The time of each of its Jobs, enforced by the kubelet.
+    pub deadline: Duration,
 }
 
 /// The reconciliation policy.

@@ -1,5 +1,9 @@
 //! What the API server refuses, as CEL rules with sentences that say what to change.
 
+mod backup;
+
+pub use backup::RULES as BACKUP;
+
 /// One rule.
 pub struct Rule {
     /// The JSON pointer, within the schema, of what the rule is about.
@@ -352,6 +356,31 @@ pub const OPERATION: &[Rule] = &[
         SPEC,
         "!has(self.to) || (self.to.startsWith(self.botName + '-') && self.to.substring(size(self.botName)).matches('^-(0|[1-9][0-9]{0,8})$'))",
         "spec.to must be the name of one of the bot's pods, which is the bot's name, '-' and a number, such as doge-1 for the bot doge: see kubectl get pods -l tradingbot.io/bot=NAME.",
+    ),
+    rule(
+        SPEC,
+        "(self.type == 'Restore') == has(self.restore)",
+        "spec.restore belongs to the type Restore and to no other: set restore.confirm, and restore.id or restore.before, there, or remove restore.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.restore) || self.restore.confirm == self.botName",
+        "A restore overwrites what the bot has now. If that is meant, set spec.restore.confirm to the name of the bot, as in spec.botName.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.restore) || !has(self.restore.id) || !has(self.restore.before)",
+        "spec.restore names a backup either by id or as the newest before a time: remove id or before.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.backup) || self.type == 'Backup'",
+        "spec.backup belongs to the type Backup and to no other: remove it.",
+    ),
+    rule(
+        SPEC,
+        "!has(self.to) || !(self.type in ['Backup', 'Restore'])",
+        "spec.to has no meaning for the types Backup and Restore, which move nothing: remove it.",
     ),
     rule(
         ROOT,
