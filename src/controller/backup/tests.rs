@@ -275,7 +275,15 @@ fn trading(epoch: u64) -> Record {
 }
 
 fn restoring(step: RestoreStep) -> Record {
-    let restore = Restore { operation: "back".into(), operation_uid: "o".into(), step, id: None, slot: 0 };
+    let restore = Restore {
+        operation: "back".into(),
+        operation_uid: "o".into(),
+        step,
+        id: None,
+        slot: 0,
+        target_changed: false,
+        outcome: None,
+    };
     Record { restore: Some(restore), ..trading(3) }
 }
 
