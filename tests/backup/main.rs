@@ -1,7 +1,8 @@
-//! The program of backups as a process, against an S3 server on loopback and folders that stand for claims.
+//! Backups: what is read, what is kept of it where, and how it is put back.
 
 mod damage;
 mod destinations;
 mod killed;
 mod round_trip;
+mod sources;
 mod world;

@@ -210,6 +210,10 @@ pub fn sqlite_failure(path: &Path, doing: &str, error: &rusqlite::Error) -> Fail
 
 /// Whether a database that nobody else has open is sound; otherwise what is wrong. No file is made beside it.
 pub fn check_database(path: &Path) -> Result<(), String> {
+    // For SQLite a file without a byte is a database without a table.
+    if std::fs::metadata(path).map_err(|error| error.to_string())?.len() == 0 {
+        return Err("it is empty".to_owned());
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let found = Connection::open_with_flags(unchanging(path), flags).and_then(|database| {
         let mut statement = database.prepare("PRAGMA integrity_check(5)")?;

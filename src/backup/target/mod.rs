@@ -78,7 +78,7 @@ pub fn rehearse_in(
 ) -> Result<(), Failure> {
     let rehearsed = match format {
         _ if !config.command.is_empty() => runner::run(around, config, format, id, content),
-        Format::Stream => read_to_the_end(content).map(drop).map_err(|error| content_failure(error)),
+        Format::Stream => read_to_the_end(content).map(drop).map_err(content_failure),
         Format::Tar => runner::unpack_into_scratch(around, content).map(drop),
         Format::Sqlite => {
             let folder = runner::scratch(around)?;
