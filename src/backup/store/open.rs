@@ -130,22 +130,11 @@ impl Mounted<'_> {
             .with_read_timeout(SILENCE)
             .with_http1_only()
             .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")));
-        let own = authorities(&self.places.certificates(self.number))?;
-        // Whoever names authorities means these and no others.
-        options = options.with_no_system_certificates(!own.is_empty());
-        let public = if own.is_empty() { public_authorities()? } else { Vec::new() };
-        for certificate in own.into_iter().chain(public) {
+        for certificate in authorities(&self.places.certificates(self.number))? {
             options = options.with_root_certificate(certificate);
         }
         Ok(options)
     }
-}
-
-/// Those that browsers trust. The images of the pods have none: ours is empty but for programs, and many others lack them
-/// as well. What an image does have is trusted besides.
-fn public_authorities() -> Result<Vec<Certificate>, String> {
-    let all = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    all.map(|der| Certificate::from_der(der)).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 fn authorities(path: &FilePath) -> Result<Vec<Certificate>, String> {
