@@ -260,9 +260,11 @@ mod tests {
 
     #[test]
     fn what_left_no_report_may_have_changed_its_target_unless_it_only_read() {
-        let failure = |changed| {
-            json!({"failure": {"reason": "RestoreFailed", "message": "No space.", "targetChanged": changed}})
-                .to_string()
+        let failure = |target_changed| {
+            use backup::report::{Failure, FailureReason};
+            let failure = Failure { target_changed, ..Failure::new(FailureReason::RestoreFailed, "No space.") };
+            let report = backup::report::Report { failure: Some(failure), ..Default::default() };
+            serde_json::to_string(&report).unwrap()
         };
         for (run, message, changed) in [
             ("apply", failure(false), false),

@@ -1,5 +1,4 @@
-//! Backups: what is read and how it is put back, and the program that does it as a process, against an S3 server on
-//! loopback and folders that stand for claims.
+//! Backups: what is read, what is kept of it where, and how it is put back.
 
 mod damage;
 mod destinations;

@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct World {
     pub folder: PathBuf,
     server: Child,
-    pub address: String,
     pub config: BackupConfig,
 }
 
@@ -107,7 +106,7 @@ impl World {
             compression: Compression::None,
             ..BackupConfig::default()
         };
-        let world = World { folder, server, address, config };
+        let world = World { folder, server, config };
         world.keys("key", "secret");
         world
     }

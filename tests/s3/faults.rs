@@ -1,12 +1,14 @@
 //! Failures on demand, in front of a server that works.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use s3s::Body;
 use s3s::service::S3Service;
 
@@ -74,6 +76,7 @@ impl Faults {
             let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
             let taken = self.taken.fetch_add(length, Ordering::Relaxed).saturating_add(length);
             if asked.full.is_some_and(|full| taken > full) {
+                drain(request.into_body()).await;
                 return Ok(refusal(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", "The disk is full"));
             }
         }
@@ -83,6 +86,11 @@ impl Faults {
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error")
         }))
     }
+}
+
+/// Reads what is sent: who is still sending does not hear an answer.
+async fn drain(mut body: Incoming) {
+    while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {}
 }
 
 /// An upload that is given up is no object that is deleted.

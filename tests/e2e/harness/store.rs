@@ -104,12 +104,14 @@ impl Store {
         self.0.run_with(&format!("cat >'{FOLDER}/{key}'"), bytes).expect("the object can be written");
     }
 
-    /// Turns some bits of an artefact, as a disk does that goes bad.
+    /// Turns some bits in the middle of an object, as a disk does that goes bad.
     pub fn flip(&self, key: &str) {
-        let mut bytes = self.read(key);
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x55;
-        self.write(key, &bytes);
+        let path = format!("'{FOLDER}/{key}'");
+        let bytes: u64 = self.0.said(&format!("stat -c %s {path}")).parse().expect("a number");
+        let middle = bytes / 2;
+        let found = self.0.run(&format!("dd if={path} bs=1 skip={middle} count=1 2>/dev/null")).expect("a byte");
+        let flipped = found[0] ^ 0x55;
+        self.0.said(&format!("printf '\\{flipped:03o}' | dd of={path} bs=1 seek={middle} conv=notrunc 2>/dev/null"));
     }
 
     /// The manifest of a backup.
