@@ -70,6 +70,29 @@ fn artefact_that_went_bad_unnoticed_is_found_before_anybody_stops() {
 }
 
 #[test]
+fn artefact_that_was_cut_is_found_too() {
+    scenario("backup_cut", Turn::Shared, async |world| {
+        let store = Store::start(world, "store").await;
+        let manifest = bot()
+            .backed_up(noise(1), store.destination())
+            .with("/spec/backup/verification", json!({"schedule": "0 0 1 1 *"}));
+        let bot = world.apply(manifest).await;
+        bot.until_trading().await;
+        bot.back_up().await;
+        let bad = bot.back_up().await;
+        store.cut(&store.key(&format!("/artefacts/{bad}")));
+        bot.begin_run_of("doge-verify", "doge-verify-cut").await;
+        let (reason, message) = bot.until_condition("BackupVerified", "False", &bad).await;
+        assert_eq!(reason, "Damaged", "{message}");
+        world.note("message", message);
+        // It is told once; the next one proves what is left.
+        bot.begin_run_of("doge-verify", "doge-verify-rest").await;
+        bot.until_condition("BackupVerified", "True", "found good").await;
+        assert_eq!(bot.backups().await.damaged, [bad]);
+    });
+}
+
+#[test]
 fn manifest_edited_by_hand_is_no_backup() {
     scenario("backup_edited_manifest", Turn::Shared, async |world| {
         let store = Store::start(world, "store").await;

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tradingbot::api::bot_status::BackupStatus;
 use tradingbot::api::operation::{OperationPhase, TradingBotOperationStatus};
@@ -62,7 +62,8 @@ impl Bot {
     /// Restores the newest, which has to succeed.
     pub async fn restore(&self) -> TradingBotOperationStatus {
         let asked = self.ask_to_restore(None).await;
-        let ended = self.until_ended(&asked).await;
+        // A destination that does not answer is asked again for most of a minute, by the check and by the restore.
+        let ended = self.until_ended_within(&asked, seconds(150)).await;
         assert_eq!(ended.phase, OperationPhase::Succeeded, "{ended:?}");
         ended
     }
@@ -158,14 +159,20 @@ impl Bot {
         .await
     }
 
-    /// Lets a CronJob begin a run now, as `kubectl create job --from` does, as soon as it is there; the Job's name.
+    /// Begins a run of a CronJob now, as Kubernetes does when its time has come; the Job's name.
     pub async fn begin_run_of(&self, cron_job: &str, name: &str) -> String {
-        let there = async || self.cron_jobs().await.iter().any(|c| c.name_any() == cron_job).then_some(());
-        until(&format!("the CronJob {cron_job} is there"), SOON, there).await;
-        let from = format!("--from=cronjob/{cron_job}");
-        super::shell::kubectl_done(&["-n", &self.namespace, "create", "job", name, &from])
-            .unwrap_or_else(|failed| panic!("{failed}"));
-        name.to_owned()
+        let there = async || self.cron_jobs().await.into_iter().find(|c| c.name_any() == cron_job);
+        let from = until(&format!("the CronJob {cron_job} is there"), SOON, there).await;
+        let owner = json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "name": cron_job, "uid": from.uid(), "controller": true,
+        });
+        let template = from.spec.expect("it has a spec").job_template;
+        let mut job = json!({"metadata": template.metadata.unwrap_or_default(), "spec": template.spec});
+        job["metadata"]["name"] = json!(name);
+        job["metadata"]["ownerReferences"] = json!([owner]);
+        job["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"] = json!(Timestamp::now());
+        let job: Job = serde_json::from_value(job).expect("a Job");
+        self.of::<Job>().create(&PostParams::default(), &job).await.expect("the Job is made").name_any()
     }
 
     /// Orders a second since an entry.

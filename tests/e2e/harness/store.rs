@@ -114,6 +114,12 @@ impl Store {
         self.0.said(&format!("printf '\\{flipped:03o}' | dd of={path} bs=1 seek={middle} conv=notrunc 2>/dev/null"));
     }
 
+    /// Takes its last bytes from an object.
+    pub fn cut(&self, key: &str) {
+        let path = format!("'{FOLDER}/{key}'");
+        self.0.said(&format!("head -c 100000 {path} >/data/cut; cat /data/cut >{path}"));
+    }
+
     /// The manifest of a backup.
     pub fn manifest(&self, id: &str) -> Manifest {
         let key = self.key(&format!("/manifests/{id}.json"));
