@@ -20,7 +20,6 @@ pub async fn verify(run: &Run, report: &mut Report) -> Result<(), Failure> {
     let store = run.first()?;
     let mut found = look(run, store).await?;
     report.catalogue = Some(found.summary());
-    report.warnings.extend(found.warnings(store));
     // Otherwise an older one would be proven while nobody hears that the newest is lost.
     let lost: Vec<_> = found.spoiled.iter().rev().filter(|(_, spoiled)| !spoiled.told).collect();
     let mut told = None;
@@ -32,6 +31,7 @@ pub async fn verify(run: &Run, report: &mut Report) -> Result<(), Failure> {
     if let Some(failure) = told {
         return Err(failure);
     }
+    report.warnings.extend(found.warnings(store));
     let manifest = found.select(&Selection::default(), store)?.clone();
     report.backup = Some(made(&manifest));
     tracing::info!("Verifying {} in {}", manifest.id, store.name());

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tradingbot::api::bot_status::BackupStatus;
+use tradingbot::api::names::ANNOTATION_BACKUP_EPOCH;
 use tradingbot::api::operation::{OperationPhase, TradingBotOperationStatus};
 
 use super::bot::{Bot, SOON};
@@ -161,7 +162,13 @@ impl Bot {
 
     /// Begins a run of a CronJob now, as Kubernetes does when its time has come; the Job's name.
     pub async fn begin_run_of(&self, cron_job: &str, name: &str) -> String {
-        let there = async || self.cron_jobs().await.into_iter().find(|c| c.name_any() == cron_job);
+        // One that was written for an epoch before begins runs that are ended.
+        let there = async || {
+            let epoch = self.status().await.epoch.to_string();
+            let found = self.cron_jobs().await.into_iter().find(|c| c.name_any() == cron_job)?;
+            let template = found.spec.as_ref()?.job_template.metadata.clone()?;
+            (template.annotations?.get(ANNOTATION_BACKUP_EPOCH) == Some(&epoch)).then_some(found)
+        };
         let from = until(&format!("the CronJob {cron_job} is there"), SOON, there).await;
         let owner = json!({
             "apiVersion": "batch/v1", "kind": "CronJob", "name": cron_job, "uid": from.uid(), "controller": true,
