@@ -18,7 +18,7 @@ use crate::core::backup::report::{Failure, FailureReason, Report};
 /// Proves the newest good backup of the first destination again.
 pub async fn verify(run: &Run, report: &mut Report) -> Result<(), Failure> {
     let store = run.first()?;
-    let found = look(run, store).await?;
+    let mut found = look(run, store).await?;
     report.catalogue = Some(found.summary());
     report.warnings.extend(found.warnings(store));
     let manifest = found.select(&Selection::default(), store)?.clone();
@@ -38,7 +38,11 @@ pub async fn verify(run: &Run, report: &mut Report) -> Result<(), Failure> {
             report.restored_time = if run.config.verify == Verify::Restore { now } else { None };
             Ok(())
         }
-        Err(failure) if is_lost(failure.reason) => Err(mark(run, store, &manifest, failure, report).await),
+        Err(failure) if is_lost(failure.reason) => {
+            found.good.remove(&manifest.id);
+            report.catalogue = Some(found.summary());
+            Err(mark(run, store, &manifest, failure, report).await)
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -170,11 +174,6 @@ async fn mark(run: &Run, store: &Store, manifest: &Manifest, failure: Failure, r
     report.damaged.push(id.clone());
     if let Err(failure) = store.replace(Object::Damaged(id), failure.message.clone().into_bytes()).await {
         report.warnings.push(format!("That {id} is damaged could not be written down: {failure}"));
-    }
-    if let Some(catalogue) = report.catalogue.as_mut().filter(|catalogue| catalogue.newest.contains(id)) {
-        catalogue.newest.retain(|newest| newest != id);
-        catalogue.count = catalogue.count.saturating_sub(1);
-        catalogue.stored_bytes = catalogue.stored_bytes.saturating_sub(manifest.stored.bytes);
     }
     let mut whole = Vec::new();
     for copy in run.stores.iter().skip(1).flatten() {

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::core::backup::BackupId;
 
 /// See which bot trades, and move trading.
 #[derive(Debug, Parser)]
@@ -61,6 +64,41 @@ pub enum Command {
         #[command(flatten)]
         request: Request,
     },
+    /// Make a backup now, beside those of the schedules
+    Backup {
+        /// The bot
+        name: String,
+        /// The schedule whose retention it falls under; otherwise it is kept for good
+        #[arg(long, value_name = "NAME")]
+        schedule: Option<String>,
+        #[command(flatten)]
+        request: LongRequest,
+    },
+    /// Show the newest backups
+    Backups {
+        /// The bot
+        name: String,
+    },
+    /// Put a backup back while nobody trades. What is there now is overwritten; afterwards the bot trades again
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["id", "before", "latest"]))]
+    Restore {
+        /// The bot
+        name: String,
+        /// The backup, by its id
+        #[arg(long)]
+        id: Option<BackupId>,
+        /// The newest good backup that was begun before this time, such as 2026-11-24T02:00:00Z
+        #[arg(long, value_name = "TIME")]
+        before: Option<Timestamp>,
+        /// The newest good backup
+        #[arg(long)]
+        latest: bool,
+        /// The bot's name once more, because what is there now is overwritten
+        #[arg(long, value_name = "BOT")]
+        confirm: String,
+        #[command(flatten)]
+        request: LongRequest,
+    },
     /// Confirm that the active of an epoch has stopped, where nothing else can prove it. Look at the exchange first: if
     /// it still trades, two will
     ConfirmStopped {
@@ -88,6 +126,23 @@ pub struct Request {
     pub timeout: u64,
 }
 
+/// The same for what takes as long as there is data.
+#[derive(Args, Clone, Debug)]
+pub struct LongRequest {
+    /// Why, for those who read it later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Seconds to wait for the end; the operation itself goes on
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604800))]
+    pub timeout: u64,
+}
+
+impl From<LongRequest> for Request {
+    fn from(LongRequest { reason, timeout }: LongRequest) -> Self {
+        Request { reason, timeout }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +157,17 @@ mod tests {
             let arguments = parse(line).unwrap();
             assert_eq!(arguments.connection.namespace.as_deref(), Some("money"));
         }
+    }
+
+    #[test]
+    fn a_restore_needs_one_backup_and_the_bots_name_once_more() {
+        for which in ["--latest", "--before 2026-11-24T02:00:00Z", "--id 20261124T020000Z-daily-3f9a"] {
+            assert!(parse(&format!("x restore doge {which}")).is_err(), "{which} without --confirm");
+            assert!(parse(&format!("x restore doge {which} --confirm doge")).is_ok(), "{which}");
+        }
+        assert!(parse("x restore doge --confirm doge").is_err());
+        assert!(parse("x restore doge --latest --id 20261124T020000Z-daily-3f9a --confirm doge").is_err());
+        assert!(parse("x restore doge --id ../../x --confirm doge").is_err());
     }
 
     #[test]

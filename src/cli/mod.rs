@@ -1,6 +1,7 @@
 //! What `kubectl tradingbot` does.
 
 pub mod args;
+mod backups;
 mod connect;
 mod operate;
 mod render;
@@ -35,6 +36,13 @@ async fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Failover { name, to, request } => {
             operate::ask(client, &namespace, Ask::failover(name, to), request).await
+        }
+        Command::Backup { name, schedule, request } => {
+            operate::ask(client, &namespace, Ask::backup(name, schedule), request.into()).await
+        }
+        Command::Backups { name } => status::backups(client, &namespace, &name).await,
+        Command::Restore { name, id, before, latest: _, confirm, request } => {
+            operate::ask(client, &namespace, Ask::restore(name, id, before, confirm), request.into()).await
         }
         Command::ConfirmStopped { name, epoch, by, request } => {
             operate::ask(client, &namespace, Ask::confirm_stopped(name, epoch, by), request).await

@@ -1,9 +1,11 @@
-//! `switchover`, `failover` and `confirm-stopped`: asks by a `TradingBotOperation`, and waits until it has ended.
+//! `switchover`, `failover`, `confirm-stopped`, `backup` and `restore`: asks by a `TradingBotOperation`, and waits until it has ended.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::Instant;
@@ -12,6 +14,7 @@ use super::args::Request;
 use super::connect::Failure;
 use crate::api::bot::TradingBot;
 use crate::api::operation::*;
+use crate::core::backup::BackupId;
 
 /// Between two looks at how it stands.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -23,23 +26,39 @@ pub struct Ask {
     type_: OperationType,
     to: Option<String>,
     confirm: Option<Confirmation>,
+    backup: Option<BackupRequest>,
+    restore: Option<RestoreRequest>,
 }
 
 impl Ask {
     pub fn switchover(bot: String, to: Option<String>) -> Self {
-        Self { bot, type_: OperationType::Switchover, to, confirm: None }
+        Self { to, ..Self::of(bot, OperationType::Switchover) }
     }
 
     pub fn failover(bot: String, to: Option<String>) -> Self {
-        Self { bot, type_: OperationType::Failover, to, confirm: None }
+        Self { to, ..Self::of(bot, OperationType::Failover) }
     }
 
     pub fn confirm_stopped(bot: String, epoch: u64, by: String) -> Self {
-        Self { bot, type_: OperationType::ConfirmStopped, to: None, confirm: Some(Confirmation { epoch, by }) }
+        Self { confirm: Some(Confirmation { epoch, by }), ..Self::of(bot, OperationType::ConfirmStopped) }
+    }
+
+    pub fn backup(bot: String, schedule: Option<String>) -> Self {
+        Self { backup: Some(BackupRequest { schedule }), ..Self::of(bot, OperationType::Backup) }
+    }
+
+    /// The newest good backup where neither is given.
+    pub fn restore(bot: String, id: Option<BackupId>, before: Option<Timestamp>, confirm: String) -> Self {
+        let request = RestoreRequest { id: id.map(String::from), before: before.map(Time), confirm };
+        Self { restore: Some(request), ..Self::of(bot, OperationType::Restore) }
+    }
+
+    fn of(bot: String, type_: OperationType) -> Self {
+        Self { bot, type_, to: None, confirm: None, backup: None, restore: None }
     }
 
     fn operation(self, reason: Option<String>) -> TradingBotOperation {
-        let Self { bot, type_, to, confirm } = self;
+        let Self { bot, type_, to, confirm, backup, restore } = self;
         let word = match type_ {
             OperationType::Switchover => "switchover",
             OperationType::Failover => "failover",
@@ -47,8 +66,7 @@ impl Ask {
             OperationType::Restore => "restore",
             OperationType::ConfirmStopped => "confirm-stopped",
         };
-        let spec =
-            TradingBotOperationSpec { bot_name: bot.clone(), type_, to, reason, confirm, backup: None, restore: None };
+        let spec = TradingBotOperationSpec { bot_name: bot.clone(), type_, to, reason, confirm, backup, restore };
         let metadata = ObjectMeta { generate_name: Some(format!("{bot}-{word}-")), ..ObjectMeta::default() };
         TradingBotOperation { metadata, ..TradingBotOperation::new("", spec) }
     }
@@ -72,6 +90,7 @@ async fn carry_through(
     let bots = Api::<TradingBot>::namespaced(client.clone(), namespace);
     let operations = Api::<TradingBotOperation>::namespaced(client, namespace);
     let name = ask.bot.clone();
+    let apart = matches!(ask.type_, OperationType::Backup | OperationType::Restore);
     let what = format!("TradingBot {name} in namespace {namespace}");
     bots.get(&name).await.map_err(|error| Failure::of(&error, &what))?;
 
@@ -93,6 +112,8 @@ async fn carry_through(
                         return Err(Failure::failed(format!("{made} failed ({reason}): {message}")));
                     }
                     OperationPhase::Pending => progress.say("waiting for the operator"),
+                    // The bot trades on meanwhile and knows nothing of it.
+                    OperationPhase::Running if apart => progress.say(&message),
                     OperationPhase::Running => match bots.get(&name).await.ok().and_then(|bot| bot.status) {
                         Some(bot) => progress.say(&format!("{:?}: {}", bot.phase, bot.message)),
                         None => progress.say(&message),
@@ -229,6 +250,19 @@ mod tests {
         )
         .await;
         assert_eq!(outcome.await.unwrap(), Ok("doge-1 trades in epoch 8.".into()));
+    }
+
+    #[test]
+    fn backups_and_restores_are_asked_for_by_their_own_words() {
+        let spec = |ask: Ask| serde_json::to_value(ask.operation(None).spec).unwrap();
+        let backup = spec(Ask::backup("doge".into(), Some("daily".into())));
+        assert_eq!(backup, json!({"botName": "doge", "type": "Backup", "backup": {"schedule": "daily"}}));
+        let id = "20261124T020000Z-daily-3f9a";
+        let restore = spec(Ask::restore("doge".into(), Some(id.parse().unwrap()), None, "doge".into()));
+        let wanted = json!({"botName": "doge", "type": "Restore", "restore": {"id": id, "confirm": "doge"}});
+        assert_eq!(restore, wanted);
+        let latest = spec(Ask::restore("doge".into(), None, None, "doge".into()));
+        assert_eq!(latest["restore"], json!({"confirm": "doge"}));
     }
 
     #[tokio::test]

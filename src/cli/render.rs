@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::backups;
 use super::timeline::steps;
 use super::times::{ago, seconds};
 use crate::api::bot::TradingBot;
@@ -58,7 +59,13 @@ pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
     if let Some(operation) = &status.operation {
         field("Operation", &format!("{} is under way", operation.name));
     }
+    if let Some(restore) = &status.restore {
+        field("Restore", &format!("{} by {}", backups::step(restore.step), restore.operation));
+    }
     attention(bot, &status, &mut text);
+    if let Some(backup) = &status.backup {
+        backups::section(backup, now, &mut text);
+    }
     if let Some(current) = &status.failover.current {
         text.push_str("\nUnder way\n");
         move_lines(current, now, &mut text);

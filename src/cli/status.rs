@@ -9,6 +9,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 
+use super::backups::list;
 use super::connect::Failure;
 use super::render::{detail, table};
 use super::timeline::news;
@@ -19,6 +20,14 @@ pub async fn status(client: Client, namespace: &str, name: Option<&str>, watch: 
     let bots = Api::<TradingBot>::namespaced(client, namespace);
     print!("{}", read(&bots, namespace, name).await?);
     if watch { follow(&bots, name).await } else { Ok(()) }
+}
+
+/// The newest backups of a bot.
+pub async fn backups(client: Client, namespace: &str, name: &str) -> Result<(), Failure> {
+    let what = format!("TradingBot {name} in namespace {namespace}");
+    let bot = Api::<TradingBot>::namespaced(client, namespace).get(name).await;
+    print!("{}", list(&bot.map_err(|error| Failure::of(&error, &what))?));
+    Ok(())
 }
 
 /// What is so now.

@@ -5,7 +5,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::debug;
 
 use crate::core::account::BotRef;
-use crate::core::failover::{AccountState, Phase, Record};
+use crate::core::failover::{AccountState, Phase, Record, RestoreOutcome, RestoreStep};
 
 /// What is worth telling about the step from one record to the next, oldest first.
 pub fn between(before: &Record, after: &Record) -> Vec<Event> {
@@ -50,10 +50,29 @@ pub fn between(before: &Record, after: &Record) -> Vec<Event> {
         tell(EventType::Warning, &format!("{:?}", after.phase), after.message.clone());
     }
     account(before, after, &mut tell);
+    restore(before, after, &mut tell);
     if after.phase == Phase::Suspended && before.phase != Phase::Suspended {
         tell(EventType::Normal, "Suspended", after.message.clone());
     }
     events
+}
+
+/// How far a restore has come.
+fn restore(before: &Record, after: &Record, tell: &mut impl FnMut(EventType, &str, String)) {
+    let Some(now) = &after.restore else { return };
+    let old = before.restore.as_ref().filter(|old| old.operation_uid == now.operation_uid);
+    if old.is_none() {
+        let note = format!("{} asks for a restore; the backup is read in full first.", now.operation);
+        tell(EventType::Normal, "RestoreStarted", note);
+    }
+    if let (Some(RestoreOutcome::Failed(why)), None) = (&now.outcome, old.and_then(|old| old.outcome.as_ref())) {
+        tell(EventType::Warning, "RestoreFailed", why.clone());
+    }
+    let was_put_back = now.step == RestoreStep::Resuming && now.outcome.is_none();
+    if was_put_back && old.is_some_and(|old| old.step != RestoreStep::Resuming) {
+        let id = now.id.as_ref().map(ToString::to_string).unwrap_or_default();
+        tell(EventType::Normal, "Restored", format!("Backup {id} was put back; the bot is to trade again."));
+    }
 }
 
 /// What became of the bot's account.
@@ -101,7 +120,7 @@ pub fn publish(recorder: &Recorder, about: &ObjectReference, events: Vec<Event>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::{Block, Move, Reason, Trigger};
+    use crate::core::failover::{Block, Move, Reason, Restore, Trigger};
     use crate::core::ids::{Epoch, PodRef};
     use crate::core::time::Wall;
 
@@ -139,6 +158,23 @@ mod tests {
         let done = Move { active: Some(Wall(9)), ..current };
         let trading = Record { current: None, history: vec![done], ..moving.clone() };
         assert_eq!(reasons(&moving, &trading), ["Trading"]);
+        let restore = |step, outcome| Restore {
+            operation: "r".into(),
+            operation_uid: "u".into(),
+            step,
+            id: None,
+            slot: 0,
+            target_changed: false,
+            outcome,
+        };
+        let at = |step, outcome| Record { restore: Some(restore(step, outcome)), ..moving.clone() };
+        let (checking, restoring) = (at(RestoreStep::Checking, None), at(RestoreStep::Restoring, None));
+        assert_eq!(reasons(&moving, &checking), ["RestoreStarted"]);
+        assert!(reasons(&checking, &restoring).is_empty());
+        assert_eq!(reasons(&restoring, &at(RestoreStep::Resuming, None)), ["Restored"]);
+        let failed = at(RestoreStep::Broken, Some(RestoreOutcome::Failed("No.".into())));
+        assert_eq!(reasons(&restoring, &failed), ["RestoreFailed"]);
+        assert!(reasons(&failed, &failed).is_empty());
         let blocked = Record { blocked: Some(Block::RateLimited), phase: Phase::Maintenance, ..moving.clone() };
         assert_eq!(reasons(&moving, &blocked), ["Maintenance"]);
     }

@@ -234,4 +234,48 @@ mod tests {
         let failed = json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
         assert!(read(&job(failed), &[]).unwrap().ended);
     }
+
+    fn restore_job(run: &str, suspend: bool) -> JobObject {
+        let labels = json!({LABEL_OPERATION: "u", LABEL_RESTORE_RUN: run});
+        serde_json::from_value(json!({
+            "metadata": {"name": "r", "uid": "j", "labels": labels},
+            "spec": {"suspend": suspend, "template": {}}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_restore_succeeds_only_with_the_name_of_a_backup() {
+        let made = json!({"id": "20261124T020000Z-daily-3f9a", "startedTime": "2026-11-24T02:00:00Z",
+            "finishedTime": "2026-11-24T02:00:00Z", "bytes": 1, "storedBytes": 1});
+        let report = json!({"backup": made}).to_string();
+        let read = read_restore(&restore_job("apply", false), &[pod(ended(0, &report))]).unwrap();
+        assert!(read.ended && !read.suspended && matches!(read.state, RestoreJobState::Succeeded(_)));
+        let nameless = read_restore(&restore_job("apply", false), &[pod(ended(0, "{}"))]).unwrap();
+        assert!(matches!(nameless.state, RestoreJobState::Failed { target_changed: true, .. }));
+        let made_only = read_restore(&restore_job("apply", true), &[]).unwrap();
+        assert!(made_only.suspended && !made_only.ended && made_only.state == RestoreJobState::Running);
+        assert_eq!(read_restore(&job(json!({})), &[]), None);
+    }
+
+    #[test]
+    fn what_left_no_report_may_have_changed_its_target_unless_it_only_read() {
+        let failure = |target_changed| {
+            use backup::report::{Failure, FailureReason};
+            let failure = Failure { target_changed, ..Failure::new(FailureReason::RestoreFailed, "No space.") };
+            let report = backup::report::Report { failure: Some(failure), ..Default::default() };
+            serde_json::to_string(&report).unwrap()
+        };
+        for (run, message, changed) in [
+            ("apply", failure(false), false),
+            ("apply", failure(true), true),
+            ("apply", String::new(), true),
+            ("apply", "killed".into(), true),
+            ("check", String::new(), false),
+        ] {
+            let read = read_restore(&restore_job(run, false), &[pod(ended(1, &message))]).unwrap();
+            let RestoreJobState::Failed { target_changed, .. } = read.state else { panic!("{read:?}") };
+            assert_eq!(target_changed, changed, "{run}: {message}");
+        }
+    }
 }

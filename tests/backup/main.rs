@@ -1,3 +1,8 @@
-//! Backups: what is read and how it is put back, and the program that does it.
+//! Backups: what is read, what is kept of it where, and how it is put back.
 
+mod damage;
+mod destinations;
+mod killed;
+mod round_trip;
 mod sources;
+mod world;

@@ -130,7 +130,7 @@ const BAD: &[(&str, Change, &str)] = &[
     (
         "an objective that a daily schedule cannot meet",
         |b| backup(b)["recoveryPointObjectiveSeconds"] = json!(86_399),
-        "spec.backup.recoveryPointObjectiveSeconds is 86399, but up to 86400 seconds pass between two backups",
+        "spec.backup.recoveryPointObjectiveSeconds is shorter than the time between two backups: let a schedule run more often, as */15",
     ),
     (
         "an objective that rarer schedules do not help to meet",
@@ -141,7 +141,7 @@ const BAD: &[(&str, Change, &str)] = &[
                 {"name": "monthly", "schedule": "0 4 1 * *"}, {"name": "often", "schedule": "* * * * *", "suspend": true},
             ]);
         },
-        "is 86000, but up to 86400 seconds pass",
+        "spec.backup.recoveryPointObjectiveSeconds is shorter than the time between two backups: let a schedule run more often, as */15",
     ),
     (
         "an objective beyond two schedules",
@@ -150,7 +150,7 @@ const BAD: &[(&str, Change, &str)] = &[
             backup(b)["schedules"] =
                 json!([{"name": "a", "schedule": "0 2 * * *"}, {"name": "b", "schedule": "0 14 * * *"}]);
         },
-        "is 43000, but",
+        "spec.backup.recoveryPointObjectiveSeconds is shorter than the time between two backups: let a schedule run more often, as */15",
     ),
     (
         "an objective of minutes with a schedule of many",
@@ -158,7 +158,7 @@ const BAD: &[(&str, Change, &str)] = &[
             backup(b)["recoveryPointObjectiveSeconds"] = json!(600);
             backup(b)["schedules"][0]["schedule"] = json!("*/15 * * * *");
         },
-        "is 600, but up to 900 seconds pass",
+        "spec.backup.recoveryPointObjectiveSeconds is shorter than the time between two backups: let a schedule run more often, as */15",
     ),
     (
         "a directory that is not on a volume",

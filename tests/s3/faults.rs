@@ -1,18 +1,21 @@
 //! Failures on demand, in front of a server that works.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use s3s::Body;
 use s3s::service::S3Service;
 
 /// The server, and the file that says how it fails.
 pub struct Faults {
     service: S3Service,
+    root: PathBuf,
     file: Option<PathBuf>,
     /// Bytes of all uploads since the start.
     taken: AtomicU64,
@@ -47,8 +50,8 @@ impl Asked {
 }
 
 impl Faults {
-    pub fn new(service: S3Service, file: Option<PathBuf>) -> Faults {
-        Faults { service, file, taken: AtomicU64::new(0) }
+    pub fn new(service: S3Service, root: PathBuf, file: Option<PathBuf>) -> Faults {
+        Faults { service, root, file, taken: AtomicU64::new(0) }
     }
 
     pub async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -60,11 +63,20 @@ impl Faults {
         if asked.refuse || (asked.locked && deletes(&request)) {
             return Ok(refusal(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"));
         }
+        // The server behind would make it on the way.
+        let mut segments = request.uri().path().trim_start_matches('/').splitn(2, '/');
+        if let (Some(bucket), Some(key)) = (segments.next(), segments.next())
+            && !key.is_empty()
+            && !self.root.join(bucket).is_dir()
+        {
+            return Ok(refusal(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist"));
+        }
         if request.method() == Method::PUT {
             let length = request.headers().get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
             let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
             let taken = self.taken.fetch_add(length, Ordering::Relaxed).saturating_add(length);
             if asked.full.is_some_and(|full| taken > full) {
+                drain(request.into_body()).await;
                 return Ok(refusal(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", "The disk is full"));
             }
         }
@@ -74,6 +86,11 @@ impl Faults {
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error")
         }))
     }
+}
+
+/// Reads what is sent: who is still sending does not hear an answer.
+async fn drain(mut body: Incoming) {
+    while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {}
 }
 
 /// An upload that is given up is no object that is deleted.

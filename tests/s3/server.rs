@@ -53,7 +53,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     if let Some((access, secret)) = options.keys {
         builder.set_auth(SimpleAuth::from_single(access, secret));
     }
-    let service = Arc::new(Faults::new(builder.build(), options.faults));
+    let service = Arc::new(Faults::new(builder.build(), options.root, options.faults));
     let listener = TcpListener::bind(&options.listen).await?;
     println!("{}", listener.local_addr()?);
     loop {

@@ -55,44 +55,41 @@ const SCHEDULE_TEXT: &str = concat!(
 );
 const SCHEDULE_MESSAGE: &str = "A schedule in spec.backup has the five fields minute (0 to 59), hour (0 to 23), day of the month (1 to 31), month (1 to 12 or jan to dec) and day of the week (0 to 6 or sun to sat), such as 0 2 * * *, or is one of @hourly, @daily, @weekly, @monthly and @yearly: correct it. The time zone belongs into timeZone.";
 
-/// The longest time in seconds between two runs of the schedule `s`, for shapes where it can be seen at once, else 0:
-/// nothing is refused by guessing.
 #[rustfmt::skip]
-macro_rules! gap {
+macro_rules! known {
     () => {
         concat!(
-            "(s.schedule == '@hourly' || s.schedule.matches('^[0-9]+ [*] [*] [*] [*]$') ? 3600",
-            " : s.schedule in ['@daily', '@midnight'] || s.schedule.matches('^[0-9]+ [0-9]+ [*] [*] [*]$') ? 86400",
-            " : s.schedule == '@weekly' || s.schedule.matches('^[0-9]+ [0-9]+ [*] [*] [0-9A-Za-z]+$') ? 604800",
-            " : s.schedule == '@monthly' || s.schedule.matches('^[0-9]+ [0-9]+ [0-9]+ [*] [*]$') ? 2678400",
-            " : s.schedule in ['@yearly', '@annually'] || s.schedule.matches('^[0-9]+ [0-9]+ [0-9]+ [0-9A-Za-z]+ [*]$') ? 31622400",
-            " : s.schedule == '* * * * *' ? 60",
-            " : s.schedule.matches('^[*]/([2-6]|1[0-2]|15|20|30) [*] [*] [*] [*]$') ? (60 % int(s.schedule.split(' ')[0].substring(2)) == 0 ? 60 * int(s.schedule.split(' ')[0].substring(2)) : 0)",
-            " : s.schedule.matches('^[0-9]+ [*]/([2-4]|6|8|12) [*] [*] [*]$') ? 3600 * int(s.schedule.split(' ')[1].substring(2))",
-            " : 0)"
+            "{'@hourly': 3600, '@daily': 86400, '@midnight': 86400, '@weekly': 604800, '@monthly': 2678400, '@yearly': 31622400, '@annually': 31622400, ",
+            "'* * * * *': 60, '*/2 * * * *': 120, '*/5 * * * *': 300, '*/10 * * * *': 600, '*/15 * * * *': 900, '*/20 * * * *': 1200, '*/30 * * * *': 1800, ",
+            "'0 */2 * * *': 7200, '0 */3 * * *': 10800, '0 */4 * * *': 14400, '0 */6 * * *': 21600, '0 */8 * * *': 28800, '0 */12 * * *': 43200}"
         )
     };
 }
-/// The gaps of the schedules that run.
+/// The longest time in seconds between two runs of a schedule, for shapes where it can be seen at once, else 0: nothing
+/// is refused by guessing.
 #[rustfmt::skip]
-macro_rules! gaps {
-    () => {
-        concat!("self.schedules.filter(s, !s.suspend).map(s, ", gap!(), ")")
+macro_rules! gap {
+    ($of:expr) => {
+        concat!(
+            "(", $of, ".schedule in ", known!(), " ? ", known!(), "[", $of, ".schedule]",
+            " : ", $of, ".schedule.matches('^[0-9]+ [*] [*] [*] [*]$') ? 3600",
+            " : ", $of, ".schedule.matches('^[0-9]+ [0-9]+ [*] [*] [*]$') ? 86400",
+            " : ", $of, ".schedule.matches('^[0-9]+ [0-9]+ [*] [*] [0-9A-Za-z]+$') ? 604800",
+            " : ", $of, ".schedule.matches('^[0-9]+ [0-9]+ [0-9]+ [*] [*]$') ? 2678400",
+            " : ", $of, ".schedule.matches('^[0-9]+ [0-9]+ [0-9]+ [0-9A-Za-z]+ [*]$') ? 31622400 : 0)"
+        )
     };
 }
-/// In the time between two runs of the most frequent schedule, the others run so many times on average. If that is less
-/// than once, some of these times have no other run in them; if it is less than twice, some have one at most, and so on.
+/// The schedules that run, n of them, cannot meet the objective where each of them runs less often than every n-th of it;
+/// and where one runs too seldom and the others, n times as seldom at least, fill not all of its gaps.
 #[rustfmt::skip]
 const OBJECTIVE: &str = concat!(
-    "!has(self.recoveryPointObjectiveSeconds) || [", gaps!(), "].all(g, size(g) == 0 || g.exists(x, x == 0) || ",
-    "double(self.recoveryPointObjectiveSeconds) >= double(g.min()) / double(int(g.map(x, double(g.min()) / double(x)).sum() + 0.000001)))"
+    "!has(self.recoveryPointObjectiveSeconds) || self.schedules.all(s, s.suspend) || !(",
+    "self.schedules.all(s, s.suspend || ", gap!("s"), " > self.recoveryPointObjectiveSeconds * self.schedules.filter(x, !x.suspend).size())",
+    " || self.schedules.exists(s, !s.suspend && ", gap!("s"), " > self.recoveryPointObjectiveSeconds && self.schedules.all(r, r.suspend || r.name == s.name || ",
+    gap!("r"), " >= ", gap!("s"), " * self.schedules.filter(x, !x.suspend).size())))"
 );
-#[rustfmt::skip]
-const OBJECTIVE_FOUND: &str = concat!(
-    "'spec.backup.recoveryPointObjectiveSeconds is ' + string(self.recoveryPointObjectiveSeconds) + ', but up to ' + string(",
-    gaps!(), ".min()) + ' seconds pass between two backups of the most frequent schedule: set it to at least that, or let a schedule run more often, such as */15 * * * * for 900.'"
-);
-const OBJECTIVE_MESSAGE: &str = "spec.backup.recoveryPointObjectiveSeconds is shorter than the time between two backups of the most frequent schedule: set it to at least that, or let a schedule run more often, such as */15 * * * * for 900.";
+const OBJECTIVE_MESSAGE: &str = "spec.backup.recoveryPointObjectiveSeconds is shorter than the time between two backups: let a schedule run more often, as */15 * * * * does every 900 seconds, @hourly every 3600 and @daily every 86400, or set the objective to the longest time between two backups.";
 
 /// Whether the bot's container mounts at or above `$path` what `$volume` says of the mount `m`.
 #[rustfmt::skip]
@@ -203,19 +200,11 @@ pub const RULES: &[Rule] = &[
     rule(ENCRYPTION_AT_COPY, KMS, KMS_MESSAGE),
     rule(
         BACKUP,
-        "!has(self.copies) || self.copies.all(c, c != self.destination && self.copies.exists_one(d, d == c))",
+        COPIES_DIFFER,
         "spec.backup.destination and spec.backup.copies name one place twice, which would be lost at once: name another bucket, region or account, or remove the copy.",
     ),
-    rule(
-        ROOT,
-        "(oldSelf.hasValue() && has(oldSelf.value().spec.backup) && has(self.spec.backup) && self.spec.backup.destination == oldSelf.value().spec.backup.destination) || !has(self.spec.backup) || !has(self.spec.volumeClaimTemplates) || ([self.spec.backup.destination] + (has(self.spec.backup.copies) ? self.spec.backup.copies : [])).all(d, !has(d.persistentVolumeClaim) || self.spec.volumeClaimTemplates.all(t, !d.persistentVolumeClaim.claimName.matches('^' + t.metadata.name + '-.*-[0-9]+$') || !d.persistentVolumeClaim.claimName.contains('-' + self.metadata.name + '-')))",
-        OWN_CLAIM,
-    ),
-    rule(
-        SPEC,
-        "!has(self.backup) || !has(self.template.spec.volumes) || ([self.backup.destination] + (has(self.backup.copies) ? self.backup.copies : [])).all(d, !has(d.persistentVolumeClaim) || self.template.spec.volumes.all(v, !has(v.persistentVolumeClaim) || v.persistentVolumeClaim.claimName != d.persistentVolumeClaim.claimName))",
-        OWN_CLAIM,
-    ),
+    rule(ROOT, NOT_ON_SLOT, OWN_CLAIM),
+    rule(SPEC, NOT_ON_SHARED, OWN_CLAIM),
     rule(
         SCHEDULE,
         "!(self.name in ['on-demand', 'verification'])",
@@ -233,7 +222,7 @@ pub const RULES: &[Rule] = &[
         "[has(self.count), has(self.days), has(self.weeks), has(self.months)].filter(x, x).size() == 1",
         "A retention in spec.backup.schedules is one of count, days, weeks and months: set exactly one of them, or remove retention, and backups are kept for 30 days.",
     ),
-    Rule { at: BACKUP, rule: OBJECTIVE, message: OBJECTIVE_MESSAGE, message_expression: Some(OBJECTIVE_FOUND) },
+    rule(BACKUP, OBJECTIVE, OBJECTIVE_MESSAGE),
     rule(
         BACKUP,
         "!has(self.verification) || self.verification.verify != 'Restore' || !has(self.source.command) || (has(self.verification.runner) && has(self.verification.runner.command) && size(self.verification.runner.command) > 0)",
@@ -256,4 +245,47 @@ pub const RULES: &[Rule] = &[
     ),
 ];
 
+#[rustfmt::skip]
+macro_rules! same {
+    ($field:expr) => {
+        concat!("(has(c.", $field, ") ? c.", $field, " : '') == (has(self.destination.", $field, ") ? self.destination.", $field, " : '')")
+    };
+}
+#[rustfmt::skip]
+const COPIES_DIFFER: &str = concat!(
+    "!has(self.copies) || self.copies.all(c, self.copies.exists_one(d, d == c) && !(", same!("prefix"), " && (",
+    "(has(c.s3) && has(self.destination.s3) && c.s3.bucket == self.destination.s3.bucket && ", same!("s3.endpoint"), " && ", same!("s3.region"),
+    ") || (has(c.googleCloudStorage) && has(self.destination.googleCloudStorage) && c.googleCloudStorage.bucket == self.destination.googleCloudStorage.bucket && ", same!("googleCloudStorage.endpoint"),
+    ") || (has(c.azureBlob) && has(self.destination.azureBlob) && c.azureBlob.account == self.destination.azureBlob.account && c.azureBlob.container == self.destination.azureBlob.container && ", same!("azureBlob.endpoint"),
+    ") || (has(c.persistentVolumeClaim) && has(self.destination.persistentVolumeClaim) && c.persistentVolumeClaim.claimName == self.destination.persistentVolumeClaim.claimName))))"
+);
+/// Whether a destination is on the claim of a slot.
+#[rustfmt::skip]
+macro_rules! on_slot {
+    ($of:expr) => {
+        concat!(
+            "(has(", $of, ".persistentVolumeClaim) && self.spec.volumeClaimTemplates.exists(t, ", $of, ".persistentVolumeClaim.claimName.matches('^' + t.metadata.name + '-.+-[0-9]+$') && ",
+            $of, ".persistentVolumeClaim.claimName.substring(size(t.metadata.name) + 1, ", $of, ".persistentVolumeClaim.claimName.lastIndexOf('-')) == self.metadata.name))"
+        )
+    };
+}
+#[rustfmt::skip]
+macro_rules! on_shared {
+    ($of:expr) => {
+        concat!(
+            "(has(", $of, ".persistentVolumeClaim) && self.template.spec.volumes.exists(v, has(v.persistentVolumeClaim) && v.persistentVolumeClaim.claimName == ",
+            $of, ".persistentVolumeClaim.claimName))"
+        )
+    };
+}
+#[rustfmt::skip]
+const NOT_ON_SLOT: &str = concat!(
+    "(oldSelf.hasValue() && has(oldSelf.value().spec.backup) && has(self.spec.backup) && self.spec.backup.destination == oldSelf.value().spec.backup.destination && has(self.spec.backup.copies) == has(oldSelf.value().spec.backup.copies) && (!has(self.spec.backup.copies) || self.spec.backup.copies == oldSelf.value().spec.backup.copies)) || !has(self.spec.backup) || !has(self.spec.volumeClaimTemplates) || !(",
+    on_slot!("self.spec.backup.destination"), " || (has(self.spec.backup.copies) && self.spec.backup.copies.exists(d, ", on_slot!("d"), ")))"
+);
+#[rustfmt::skip]
+const NOT_ON_SHARED: &str = concat!(
+    "!has(self.backup) || !has(self.template.spec.volumes) || !(", on_shared!("self.backup.destination"),
+    " || (has(self.backup.copies) && self.backup.copies.exists(d, ", on_shared!("d"), ")))"
+);
 const OWN_CLAIM: &str = "A persistentVolumeClaim in spec.backup.destination or copies must not be one of the bot's own claims, because it would be lost with what it backs up: name another claim.";

@@ -4,11 +4,14 @@
 //! whatever is renamed or linked meanwhile.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+
+/// How many folders may be inside each other: each holds a descriptor open.
+pub const DEEPEST: usize = 200;
 
 /// A folder that is held open.
 #[derive(Debug)]
@@ -78,6 +81,31 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes an entry with all that is below it. Folders that their owner may not write to are made writable for it.
+    pub fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
+        match fs::remove_dir_all(self.at(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.make_writable(name, 0)?;
+                fs::remove_dir_all(self.at(name))
+            }
+            done => done,
+        }
+    }
+
+    fn make_writable(&self, name: &OsStr, depth: usize) -> io::Result<()> {
+        let found = fs::symlink_metadata(self.at(name))?;
+        if !found.is_dir() || depth > DEEPEST {
+            return Ok(());
+        }
+        fs::set_permissions(self.at(name), Permissions::from_mode(found.permissions().mode() | 0o700))?;
+        let folder = self.enter(name)?;
+        for name in folder.names()? {
+            folder.make_writable(&name, depth + 1)?;
+        }
+        Ok(())
     }
 
     /// Everything that was written to its volume is on the disk when this is done.

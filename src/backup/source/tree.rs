@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header};
 
-use super::folder::Folder;
+use super::folder::{DEEPEST, Folder};
 use super::{sink_failure, source_failed};
 use crate::core::backup::report::Failure;
 
@@ -24,8 +24,6 @@ pub const LOST_AND_FOUND: &str = "lost+found";
 const SMALL: u64 = 256 * 1024;
 /// How often.
 const ATTEMPTS: usize = 3;
-/// Folders deeper than this are refused: each holds a descriptor open.
-const DEEPEST: usize = 200;
 
 /// Whether there is nothing in a folder to back up.
 pub(super) fn is_empty(root: &Path) -> Result<bool, Failure> {

@@ -130,7 +130,13 @@ impl Mounted<'_> {
             .with_read_timeout(SILENCE)
             .with_http1_only()
             .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")));
-        for certificate in authorities(&self.places.certificates(self.number))? {
+        let mut certificates = authorities(&self.places.certificates(self.number))?;
+        if certificates.is_empty() {
+            // An image may have none, as the operator's has, and without any no client can be made.
+            let known = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
+            certificates = known.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        }
+        for certificate in certificates {
             options = options.with_root_certificate(certificate);
         }
         Ok(options)

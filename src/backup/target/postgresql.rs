@@ -94,5 +94,5 @@ fn run(mut command: Command, content: &mut dyn Read) -> Result<(), (bool, Failur
 
 /// Whether it may have committed and yet failed.
 fn is_uncertain(ended: &Ended) -> bool {
-    ended.status.code().is_none() || ended.said.contains("COMMIT")
+    ended.status.code().is_none() || ended.said.contains("Command was: COMMIT")
 }

@@ -5,9 +5,10 @@
 //! back.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::unpack::{self, Unfit};
@@ -24,16 +25,16 @@ pub(super) fn restore(path: &Path, content: &mut dyn Read) -> Result<(), Failure
     let root = Folder::open(path).map_err(|error| failed("it could not be opened", &error))?;
     let new = OsString::from(format!("{LEFT_OUT_PREFIX}new"));
     // Files of a restore that was cut short: they come from a backup, and from there again.
-    remove(&root, &new).map_err(|error| failed("what an earlier restore left could not be removed", &error))?;
+    root.remove_tree(&new).map_err(|error| failed("what an earlier restore left could not be removed", &error))?;
     let unpacked = stage(path, &root, &new, content);
     let swapped = unpacked.and_then(|folder| swap(path, &root, &folder));
-    if let Err(error) = remove(&root, &new) {
+    if let Err(error) = root.remove_tree(&new) {
         tracing::warn!("{} could not be removed: {error}.", path.join(&new).display());
     }
     swapped?;
     // The old content, also of restores that were cut short: the new one is complete and on the disk.
     for name in root.names().unwrap_or_default().iter().filter(|name| is_ours(name)) {
-        if let Err(error) = remove(&root, name) {
+        if let Err(error) = root.remove_tree(name) {
             tracing::warn!("The old content in {} could not be removed: {error}.", path.join(name).display());
         }
     }
@@ -67,7 +68,7 @@ fn swap(path: &Path, root: &Folder, new: &Folder) -> Result<(), Failure> {
         .and_then(|()| move_all(new, root, &mut moved))
         .and_then(|()| root.sync_volume());
     let Err(error) = done else { return Ok(()) };
-    let taken_back = moved.iter().rev().all(|Moved { from, to, name }| fs::rename(to.at(name), from.at(name)).is_ok());
+    let taken_back = moved.iter().rev().all(|Moved { from, to, name }| rename(to, from, name).is_ok());
     let failure = failed("the new files could not be put in the place of the old ones", &error);
     match taken_back {
         true => {
@@ -92,11 +93,27 @@ fn move_all<'a>(from: &'a Folder, to: &'a Folder, moved: &mut Vec<Moved<'a>>) ->
         if to.has(&name)? {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("'{}' came back", name.display())));
         }
-        fs::rename(from.at(&name), to.at(&name))
+        rename(from, to, &name)
             .map_err(|error| io::Error::new(error.kind(), format!("'{}': {error}", name.display())))?;
         moved.push(Moved { from, to, name });
     }
     Ok(())
+}
+
+/// Moves one entry. A folder that its owner may not write to cannot be moved either, for it would have another parent: it
+/// may be written to for that moment.
+fn rename(from: &Folder, to: &Folder, name: &OsStr) -> io::Result<()> {
+    let refused = match fs::rename(from.at(name), to.at(name)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => error,
+        done => return done,
+    };
+    // What is no folder was refused for another reason.
+    let folder = from.enter(name).map_err(|_| refused)?;
+    let mode = folder.file().metadata()?.permissions();
+    folder.file().set_permissions(Permissions::from_mode(mode.mode() | 0o700))?;
+    let moved = fs::rename(from.at(name), to.at(name));
+    folder.file().set_permissions(mode)?;
+    moved
 }
 
 /// A folder for the old content. One that an earlier restore left is kept until a restore succeeds.
@@ -113,13 +130,6 @@ fn old_folder(root: &Folder) -> io::Result<(OsString, Folder)> {
 
 fn is_ours(name: &OsStr) -> bool {
     name.as_bytes().starts_with(LEFT_OUT_PREFIX.as_bytes())
-}
-
-fn remove(root: &Folder, name: &OsStr) -> io::Result<()> {
-    match fs::remove_dir_all(root.at(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn disk_failure(path: &Path, doing: &str, error: &io::Error) -> Failure {

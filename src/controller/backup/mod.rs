@@ -16,6 +16,9 @@ pub mod retry;
 pub mod run;
 pub mod status;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -29,6 +32,7 @@ use super::children::Children;
 use super::observe::Observed;
 use super::worker::Operator;
 use crate::api::backup::Backup;
+use crate::api::backup_rules;
 use crate::api::backup_status::BackupStatus;
 use crate::core::failover::Record;
 
@@ -100,7 +104,7 @@ impl Backups {
         let view = View {
             spec: backup.clone(),
             status,
-            trouble: trouble(backup).map(|why| ("Misconfigured", why)).or_else(refused),
+            trouble: backup_rules::trouble(backup).or_else(refused),
             paused: written.is_some_and(|status| status.restore.is_some()),
             waiting,
         };
@@ -131,13 +135,6 @@ impl Backups {
     fn runs(&self, observed: &Observed) -> Vec<Run> {
         observed.jobs.iter().filter_map(|job| run::read(job, &observed.other_pods, &self.cron_jobs)).collect()
     }
-}
-
-/// Why `spec.backup` cannot be carried out, a sentence.
-fn trouble(backup: &Backup) -> Option<String> {
-    // The rules that the schema cannot say are in crate::api::backup_rules.
-    let _ = backup;
-    None
 }
 
 /// The CronJobs that are wanted.

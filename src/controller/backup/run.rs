@@ -242,16 +242,23 @@ fn waits(pod: &Pod) -> Option<(Timestamp, String)> {
     Some((pod.metadata.creation_timestamp.as_ref()?.0, cut(&sentence)))
 }
 
-/// A node whose clock is wrong must not make a backup look new for ever.
+/// In whole seconds, as the status keeps them. And a node whose clock is wrong must not make a backup look new for ever.
 fn believable(mut report: Report, created: Timestamp) -> Report {
     let latest = created.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX);
-    let times = [&mut report.verified_time, &mut report.restored_time].into_iter().flatten();
-    times.chain(report.backup.as_mut().map(|made| &mut made.started_time)).for_each(|time| *time = latest.min(*time));
+    let made = report.backup.iter_mut().flat_map(|made| [&mut made.started_time, &mut made.finished_time]);
+    let proven = [&mut report.verified_time, &mut report.restored_time].into_iter().flatten();
+    let oldest = report.catalogue.iter_mut().filter_map(|catalogue| catalogue.oldest_time.as_mut());
+    made.chain(proven).chain(oldest).for_each(|time| *time = seconds(latest.min(*time)));
     if let Some(failure) = &mut report.failure {
         failure.message = cut(&failure.message);
     }
     report.warnings.iter_mut().for_each(|warning| *warning = cut(warning));
     report
+}
+
+/// Without the fraction.
+pub fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn cut(text: &str) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
-use super::run::{Run, Subject};
+use super::run::{Run, Subject, seconds};
 use crate::api::backup::Backup;
 use crate::api::backup_status::{BackupStatus, RunStatus, ScheduleStatus};
 use crate::core::backup::ON_DEMAND;
@@ -143,8 +143,4 @@ pub fn objective(status: &BackupStatus, backup: &Backup, now: Timestamp) -> Opti
     let met = left >= 0;
     let turns_after = u64::try_from(left).ok().map(|left| Duration::from_secs(left + 1));
     Some(Objective { met, turns_after })
-}
-
-fn seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -13,7 +13,7 @@ mod policy;
 mod services;
 
 #[cfg(test)]
-mod fixtures;
+pub(super) mod fixtures;
 
 pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
 pub use backup::{

@@ -375,7 +375,8 @@ impl Round<'_> {
             (restore.step, restore.outcome) = (RestoreStep::Done, Some(outcome));
         }
         self.tell_of(&restore);
-        self.record.restore = Some(restore);
+        // Where nobody is there to be told, it is over with this.
+        self.record.restore = (restore.step != RestoreStep::Done || self.is_asked(&restore)).then_some(restore);
     }
 
     fn restore_outcome(&self, restore: &Restore) -> Option<RestoreOutcome> {

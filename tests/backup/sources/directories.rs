@@ -13,7 +13,7 @@ use tradingbot::backup::source::produce_in;
 use tradingbot::core::backup::manifest::Format;
 use tradingbot::core::backup::report::FailureReason;
 
-use super::{GivenUp, Place, directory, mount_small};
+use super::{AsUser, GivenUp, Place, directory, mount_small};
 
 /// Every entry below a folder: what it is, its mode and time, and its content or where it leads.
 fn entries(root: &Path) -> Vec<String> {
@@ -190,7 +190,7 @@ fn a_swap_that_fails_half_way_is_taken_back() {
         fs::write(root.join(name), "newer").expect("written");
     }
     // Where something is mounted cannot be renamed, and it comes after two that can.
-    mount_small(&root.join("mounted"));
+    let _mounted = mount_small(&root.join("mounted"));
     let before = entries(&root);
     let failure = place.restore(&directory(&root), Format::Tar, &content).expect_err("it cannot be swapped");
     assert_eq!((failure.reason, failure.target_changed), (FailureReason::RestoreFailed, false), "{failure}");
@@ -205,7 +205,7 @@ fn a_restore_that_finds_no_room_changes_nothing() {
     fs::create_dir(&large).expect("made");
     fs::write(large.join("file"), vec![1; 4_000_000]).expect("written");
     let (_, content) = place.produce(&directory(&large)).expect("it is backed up");
-    mount_small(&root);
+    let _mounted = mount_small(&root);
     fs::write(root.join("kept"), "kept").expect("written");
     let before = entries(&root);
     let failure = place.restore(&directory(&root), Format::Tar, &content).expect_err("there is no room");
@@ -232,4 +232,29 @@ fn what_a_restore_that_was_cut_short_left_is_kept_until_one_succeeds() {
     assert_eq!(fs::read_to_string(root.join("file")).expect("kept"), "good");
     place.restore(&directory(&root), Format::Tar, &content).expect("it is put back");
     assert_eq!(fs::read_dir(&root).expect("read").count(), 1);
+}
+
+#[test]
+fn a_user_without_root_puts_back_what_it_owns() {
+    let place = Place::new();
+    let root = place.path("data");
+    for folder in [&root, &place.around.scratch] {
+        fs::create_dir_all(folder).expect("made");
+        std::os::unix::fs::chown(folder, Some(65532), Some(65532)).expect("given away: the test needs root");
+    }
+    let as_user = AsUser::new(65532);
+    // Nothing can be made in this folder, and a rename would change what its `..` is.
+    fs::create_dir_all(root.join("sealed/below")).expect("made");
+    fs::write(root.join("sealed/file"), "sealed").expect("written");
+    fs::set_permissions(root.join("sealed"), Permissions::from_mode(0o555)).expect("set");
+    let before = entries(&root);
+    let (_, content) = place.produce(&directory(&root)).expect("it is backed up");
+    fs::write(root.join("later"), "later").expect("written");
+    place.restore(&directory(&root), Format::Tar, &content).expect("it is put back");
+    assert_eq!(entries(&root), before);
+    fs::write(root.join("secret"), "secret").expect("written");
+    fs::set_permissions(root.join("secret"), Permissions::from_mode(0o000)).expect("set");
+    let failure = place.produce(&directory(&root)).expect_err("it cannot be read");
+    assert!(failure.message.contains("secret") && failure.message.contains("has to run as a user"), "{failure}");
+    drop(as_user);
 }

@@ -149,8 +149,18 @@ impl Read for Turns<'_> {
     }
 }
 
+/// What was mounted; it goes with the value.
+pub struct Mounted(CString);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: a system call on a path that ends with a zero byte.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
 /// Mounts a small filesystem there that only this thread, and what it starts, can see. Needs root.
-pub fn mount_small(at: &Path) {
+pub fn mount_small(at: &Path) -> Mounted {
     fs::create_dir_all(at).expect("a folder can be made");
     let at = CString::new(at.to_str().expect("UTF-8")).expect("no zero");
     // SAFETY: system calls on this thread alone; all strings end with a zero byte and live through the calls.
@@ -161,6 +171,30 @@ pub fn mount_small(at: &Path) {
         let size = c"size=1m".as_ptr().cast();
         assert_eq!(libc::mount(c"small".as_ptr(), at.as_ptr(), c"tmpfs".as_ptr(), 0, size), 0);
     }
+    Mounted(at)
+}
+
+/// As long as it lives this thread has the rights of another user, and of no group of root's.
+pub struct AsUser;
+
+impl AsUser {
+    pub fn new(user: u32) -> AsUser {
+        become_user(user);
+        AsUser
+    }
+}
+
+impl Drop for AsUser {
+    fn drop(&mut self) {
+        become_user(0);
+    }
+}
+
+fn become_user(user: u32) {
+    let same = -1;
+    // SAFETY: the bare system call changes this thread alone.
+    let done = unsafe { libc::syscall(libc::SYS_setresuid, same, user, same) };
+    assert_eq!(done, 0, "the test needs root");
 }
 
 /// Waits for something that is about to be so.

@@ -112,7 +112,7 @@ fn what_only_a_command_can_put_back_asks_for_one() {
 #[test]
 fn a_scratch_that_is_full_is_told_as_such() {
     let place = Place::new();
-    mount_small(&place.around.scratch);
+    let _mounted = mount_small(&place.around.scratch);
     let database = place.path("trades.sqlite");
     rusqlite::Connection::open(&database)
         .and_then(|bot| bot.execute_batch("CREATE TABLE t (c); INSERT INTO t VALUES (randomblob(4000000))"))
@@ -132,6 +132,9 @@ fn a_scratch_that_is_full_is_told_as_such() {
     let mut header = tar::Header::new_gnu();
     header.set_size(4_000_000);
     header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     tar.append_data(&mut header, "large", &*vec![1; 4_000_000]).expect("appended");
     let tar = tar.into_inner().expect("a tar");
     let failure = place.rehearse(&files, Format::Tar, &tar).expect_err("there is no room");

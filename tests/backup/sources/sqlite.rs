@@ -13,7 +13,7 @@ use tradingbot::core::backup::report::FailureReason;
 
 use super::{GivenUp, Place, Turns, id, sqlite, until, with_runner};
 
-/// A writer that inserts a row of 1 KiB a hundred times a second, and remembers what it was told is committed.
+/// A writer that inserts a row of 1 KiB some hundred times a second where the machine lets it, and remembers what it was told is committed.
 struct Writer {
     stop: AtomicBool,
     committed: AtomicI64,
@@ -24,6 +24,8 @@ impl Writer {
     fn write(&self, path: &Path) {
         let database = Connection::open(path).expect("it opens");
         database.busy_timeout(Duration::from_secs(10)).expect("it can wait");
+        // No power is lost here, and flushing each row would make the disk the slowest part.
+        database.execute_batch("PRAGMA synchronous = OFF").expect("it can hurry");
         while !self.stop.load(Ordering::Relaxed) {
             let next = self.committed.load(Ordering::Relaxed) + 1;
             let begun = Instant::now();
@@ -32,7 +34,7 @@ impl Writer {
             let took = i64::try_from(begun.elapsed().as_millis()).expect("not that long");
             self.longest.fetch_max(took, Ordering::Relaxed);
             self.committed.store(next, Ordering::Release);
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(4));
         }
     }
 }
@@ -68,6 +70,7 @@ fn backed_up_beside_a_writer(mode: &str) -> i64 {
     let path = place.path("trades.sqlite");
     database(&path, mode, 20_000);
     let writer = Writer { stop: AtomicBool::new(false), committed: AtomicI64::new(0), longest: AtomicI64::new(0) };
+    let begun = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| writer.write(&path));
         for n in 0..10 {
@@ -90,8 +93,9 @@ fn backed_up_beside_a_writer(mode: &str) -> i64 {
         }
         writer.stop.store(true, Ordering::Relaxed);
     });
+    let seconds = begun.elapsed().as_secs_f64();
     let (longest, committed) = (writer.longest.into_inner(), writer.committed.into_inner());
-    println!("journal mode {mode}: {committed} rows written meanwhile, the longest insert took {longest} ms");
+    println!("journal mode {mode}: {committed} rows written in {seconds:.1} s, the longest insert took {longest} ms");
     longest
 }
 
