@@ -17,7 +17,6 @@ fn whatever_is_wrong_with_the_destination_is_told_and_trading_goes_on() {
             ("refuses", FailureReason::DestinationRefused),
             ("is full", FailureReason::DestinationFull),
             ("has other keys", FailureReason::DestinationRefused),
-            ("cannot be reached", FailureReason::DestinationUnreachable),
         ]
         .into_iter()
         .enumerate()
@@ -25,8 +24,7 @@ fn whatever_is_wrong_with_the_destination_is_told_and_trading_goes_on() {
             match what {
                 "refuses" => store.fails("refuse"),
                 "is full" => store.fails("full 9000000"),
-                "has other keys" => put_secret(world, "store", &keys("store", "not-the-key")).await,
-                _ => store.0.reachable(false).await,
+                _ => put_secret(world, "store", &keys("store", "not-the-key")).await,
             }
             let job = bot.begin_run_of(CRON_JOB, &format!("doge-b-fails-{n}")).await;
             for job in [job.clone(), format!("{job}-r")] {
@@ -47,7 +45,6 @@ fn whatever_is_wrong_with_the_destination_is_told_and_trading_goes_on() {
             );
             store.fails("");
             put_secret(world, "store", &keys("store", "a-secret-key-of-the-store")).await;
-            store.0.reachable(true).await;
         }
         // What was healed takes backups again; slowly at first.
         store.fails("delay 300");
@@ -60,6 +57,30 @@ fn whatever_is_wrong_with_the_destination_is_told_and_trading_goes_on() {
         bot.assert_undisturbed_since(&round).await;
         let pause = bot.longest_pause_since(&round).await;
         assert!(pause < 1.0, "no order for {pause} s while destinations failed");
+    });
+}
+
+#[test]
+fn destination_that_cannot_be_reached_gets_its_backup_when_it_is_back() {
+    scenario("backup_unreachable", Turn::Shared, async |world| {
+        let store = Store::start(world, "store").await;
+        let bot = world.apply(bot().backed_up(noise(1), store.destination())).await;
+        bot.until_trading().await;
+        let round = bot.begin_round("the destination is away").await;
+        store.0.reachable(false).await;
+        let job = bot.begin_run_of(CRON_JOB, "doge-b-away").await;
+        let program = bot.program_of(&job).await;
+        assert_eq!(program.exit_code, 1, "{program:?}");
+        let told = bot.until_reason("BackupSucceeded", "False", "DestinationUnreachable", SOON).await;
+        world.note("message", told);
+        store.0.reachable(true).await;
+        let again = bot.program_of(&format!("{job}-r")).await;
+        assert_eq!(again.exit_code, 0, "{again:?}");
+        bot.until_reason("BackupSucceeded", "True", "Succeeded", SOON).await;
+        assert_eq!(store.manifests().len(), 1);
+        bot.assert_undisturbed_since(&round).await;
+        let pause = bot.longest_pause_since(&round).await;
+        assert!(pause < 1.0, "no order for {pause} s while the destination was away");
     });
 }
 

@@ -3,6 +3,7 @@
 mod copies;
 mod damage;
 mod destination;
+mod directory;
 mod interrupted;
 mod ownership;
 mod postgresql;

@@ -25,13 +25,16 @@ pub struct Database(Server);
 impl Database {
     /// Starts one whose password is this, with the Secret that says so.
     pub async fn start(world: &World, password: &str) -> Database {
-        let server = Server::announce(world, "database", 5432).await;
-        let secret = json!({
-            "PGHOST": server.address, "PGPORT": "5432", "PGUSER": "bot", "PGPASSWORD": password, "PGDATABASE": "postgres",
-        });
-        put_secret(world, DATABASE_SECRET, &secret).await;
-        server.start(POSTGRESQL_IMAGE, SCRIPT, DATABASE_SECRET).await;
-        Database(server)
+        let database = Database(Server::announce(world, "database", 5432).await);
+        put_secret(world, DATABASE_SECRET, &database.variables(password, "postgres")).await;
+        database.0.start(POSTGRESQL_IMAGE, SCRIPT, DATABASE_SECRET).await;
+        database
+    }
+
+    /// libpq's variables for a database of the server.
+    pub fn variables(&self, password: &str, database: &str) -> Value {
+        let host = &self.0.address;
+        json!({"PGHOST": host, "PGPORT": "5432", "PGUSER": "bot", "PGPASSWORD": password, "PGDATABASE": database})
     }
 
     /// `spec.backup.source` for it.

@@ -24,7 +24,7 @@ pub use database::{DATABASE_SECRET, Database, POSTGRESQL_IMAGE};
 pub use exchange::{Round, seconds_between};
 pub use faults::Aim;
 pub use kernel::bytes_held;
-pub use manifest::{BOOKS, BotManifest, bot};
+pub use manifest::{BOOKS, BotManifest, bot, restricted_container, restricted_pod};
 pub use operator::Operator;
 pub use scenario::{say, scenario, scenario_within};
 pub use server::put_secret;

@@ -259,11 +259,12 @@ fn planted_secrets_of_backups_are_found_nowhere() {
         let store = Store::start_with(world, "store", &key.value).await;
         make_secret(world, "identity", json!({"identity": identity.value})).await;
         let encryption = json!({"recipients": [private.to_public().to_string()], "identitySecretName": "identity"});
+        let verification = json!({"schedule": "0 0 1 1 *", "verify": "Restore", "runner": {"secretName": "scratch"}});
         let manifest = bot()
             .books_in_database(DATABASE_SECRET, 20)
             .backed_up(database.source(), store.destination())
             .with("/spec/backup/encryption", encryption)
-            .with("/spec/backup/verification", json!({"schedule": "0 0 1 1 *", "verify": "Restore"}));
+            .with("/spec/backup/verification", verification);
         let bot = world.apply(manifest).await;
         let mut places = Places::default();
         bot.until_trading().await;
