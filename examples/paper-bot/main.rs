@@ -11,8 +11,10 @@ mod control;
 mod exchange;
 #[path = "../common/http.rs"]
 mod http;
+mod journal;
 mod options;
 mod pipeline;
+mod postgresql;
 #[cfg(test)]
 mod process_tests;
 mod role;

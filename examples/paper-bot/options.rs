@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use super::args::Args;
 use super::http::Http;
+use super::journal::Place;
+use super::postgresql::Address;
 
 const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"];
 
 pub const USAGE: &str = "paper-bot [promote|demote|hang] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
-  [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm] [--ignore-proxy]
-from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API, _CREDENTIALS (a folder with the file api-key); HTTP_PROXY, NO_PROXY";
+  [--journal FILE | --database] [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm] [--ignore-proxy]
+from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API, _CREDENTIALS (a folder with the file api-key); HTTP_PROXY, NO_PROXY; for --database PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE";
 
 /// What it does.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Options {
     pub pipeline: Option<usize>,
     /// From the last look at its role to the write of an order.
     pub signing: Duration,
+    /// Where every order is written down before it is sent; `None`: nowhere.
+    pub journal: Option<Place>,
     /// 0: no control port.
     pub control: u16,
     /// The folder with the file `api-key`; `None` where the bot has no keys.
@@ -53,11 +57,18 @@ impl Options {
         // As libraries do that know nothing of these variables.
         let direct = args.flag("--ignore-proxy");
         let number = |name: &str| get(name).and_then(|text| text.parse().ok());
+        let journal = match (args.value("--journal")?, args.flag("--database")) {
+            (Some(_), true) => return Err("--journal and --database are two books: choose one".to_owned()),
+            (Some(file), false) => Some(Place::File(file.into())),
+            (None, true) => Some(Place::Database(Address::read(&get)?)),
+            (None, false) => None,
+        };
         let options = Self {
             name: get("TRADINGBOT_NAME").unwrap_or_else(|| "paper-bot".to_owned()),
             instance: instance()?,
             exchange: exchange.ok_or("where is the exchange? set EXCHANGE_URL or --exchange")?,
             orders_per_second: args.parsed("--orders-per-second", 20.0)?,
+            journal,
             control: args.parsed("--control-port", 9000)?,
             credentials: get("TRADINGBOT_CREDENTIALS").map(PathBuf::from),
             api: get("TRADINGBOT_API"),

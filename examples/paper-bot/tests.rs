@@ -198,3 +198,101 @@ async fn pipelined_orders_do_not_wait_for_answers_up_to_the_limit() {
 fn complete(text: &[u8]) -> usize {
     String::from_utf8_lossy(text).matches("\"symbol\":\"DOGE_JPY\"}").count()
 }
+
+#[tokio::test]
+async fn every_order_is_in_the_books_before_it_is_sent_and_none_is_sent_without_them() {
+    let file = std::env::temp_dir().join(format!("paper-bot-{}.sqlite", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    let (address, mut orders) = exchange().await;
+    let options = options_with(address, "active", None, &["--journal", file.to_str().unwrap()], None);
+    let (_roles, role) = watch::channel(Role::from_environment(&options));
+    let trading = tokio::spawn(async move { trader::trade(&options, role, Controls::default()).await });
+    let books = rusqlite::Connection::open(&file).unwrap();
+    for _ in 0..10 {
+        let order = timeout(SOON, orders.recv()).await.unwrap().unwrap();
+        let id = order["clientOrderId"].as_str().unwrap();
+        let token: i64 =
+            books.query_row("select token from orders where client_order_id = ?", [id], |row| row.get(0)).unwrap();
+        assert_eq!(token, 11);
+    }
+    // While somebody else writes, the file can be read but takes no row.
+    books.execute_batch("begin immediate").unwrap();
+    while timeout(Duration::from_millis(100), orders.recv()).await.is_ok() {}
+    books.execute_batch("drop table orders; commit").unwrap();
+    let more = timeout(Duration::from_millis(300), orders.recv()).await;
+    assert!(more.is_err(), "an order was sent that could not be written down: {more:?}");
+    trading.abort();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", file.display()));
+    }
+}
+
+/// A database that wants a password, takes two rows and then none.
+async fn database(statements: mpsc::UnboundedSender<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let ready = b"Z\0\0\0\x05I";
+    tokio::spawn(async move {
+        let mut rows = 0;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut hello = vec![0; stream.read_u32().await.unwrap() as usize - 4];
+            stream.read_exact(&mut hello).await.unwrap();
+            stream.write_all(b"R\0\0\0\x08\0\0\0\x03").await.unwrap();
+            while let Ok(kind) = stream.read_u8().await {
+                let mut body = vec![0; stream.read_u32().await.unwrap() as usize - 4];
+                stream.read_exact(&mut body).await.unwrap();
+                let text = String::from_utf8_lossy(&body).trim_end_matches('\0').to_owned();
+                let answer = match (kind, text.as_str()) {
+                    (b'p', "secret") => [b"R\0\0\0\x08\0\0\0\0".as_slice(), ready].concat(),
+                    (b'Q', statement) if statement.starts_with("insert") && rows == 2 => {
+                        [b"E\0\0\0\x17SERROR\0Mno such table\0\0".as_slice(), ready].concat()
+                    }
+                    (b'Q', statement) => {
+                        rows += u32::from(statement.starts_with("insert"));
+                        [b"C\0\0\0\x0fINSERT 0 1\0".as_slice(), ready].concat()
+                    }
+                    other => panic!("{other:?}"),
+                };
+                statements.send(text).unwrap();
+                stream.write_all(&answer).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn books_in_a_database_are_begun_once_and_end_with_it() {
+    let (statements, mut said) = mpsc::unbounded_channel();
+    let books = database(statements).await;
+    let (address, mut orders) = exchange().await;
+    let url = format!("http://{address}");
+    let arguments = ["--exchange", &url, "--orders-per-second", "200", "--database"];
+    let options = Options::read(Args::from_list(&arguments), |name| match name {
+        "PGHOST" => Some(books.ip().to_string()),
+        "PGPORT" => Some(books.port().to_string()),
+        "PGUSER" => Some("bot".to_owned()),
+        "PGPASSWORD" => Some("secret".to_owned()),
+        _ => None,
+    })
+    .unwrap();
+    let (_roles, role) = watch::channel(Role::from_environment(&options));
+    let trading = tokio::spawn(async move { trader::trade(&options, role, Controls::default()).await });
+    let mut heard = async |what: &str| loop {
+        let statement = timeout(SOON, said.recv()).await.unwrap().unwrap();
+        assert!(what == "create" || !statement.starts_with("create"), "the books were begun anew");
+        if statement.starts_with(what) {
+            break;
+        }
+    };
+    heard("create").await;
+    for _ in 0..5 {
+        heard("insert").await;
+    }
+    for _ in 0..2 {
+        timeout(SOON, orders.recv()).await.unwrap().unwrap();
+    }
+    assert!(timeout(Duration::from_millis(100), orders.recv()).await.is_err(), "an order that is in no book");
+    trading.abort();
+}

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::Controls;
 use super::http::Http;
+use super::journal::Journal;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::role::Role;
@@ -63,7 +64,7 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
             allowed
         };
         if let Err(error) = desk.place(&now, allowed).await {
-            eprintln!("the exchange did not take an order: {error}");
+            eprintln!("an order was not placed: {error}");
         }
     }
 }
@@ -74,6 +75,7 @@ struct Desk<'a> {
     http: Http,
     /// Where orders do not wait for the answers to those before.
     pipeline: Option<Pipeline>,
+    journal: Option<Journal>,
     placed: u64,
     open: VecDeque<String>,
 }
@@ -82,7 +84,8 @@ impl<'a> Desk<'a> {
     fn new(options: &'a Options) -> Result<Self, String> {
         let connection = || options.proxied(Http::new(&options.exchange, ANSWER_TIME)?);
         let pipeline = options.pipeline.map(|limit| connection().map(|http| Pipeline::new(http, limit))).transpose()?;
-        Ok(Self { options, http: connection()?, pipeline, placed: 0, open: VecDeque::new() })
+        let journal = Journal::of(options);
+        Ok(Self { options, http: connection()?, pipeline, journal, placed: 0, open: VecDeque::new() })
     }
 
     async fn connect(&mut self) -> io::Result<()> {
@@ -123,6 +126,10 @@ impl<'a> Desk<'a> {
         let headers: Vec<_> = key.iter().map(|key| ("x-api-key", key.as_str())).collect();
         let bytes = self.http.encode("POST", "/v1/orders", &headers, &order.to_string());
         self.placed += 1;
+        if let Some(journal) = &mut self.journal {
+            let written = journal.write(role.token, &id).await;
+            written.map_err(|error| io::Error::other(format!("it is not in the books, so it is not sent: {error}")))?;
+        }
         let sent = self.send(&bytes, &allowed).await;
         if rests && !matches!(sent, Ok(false)) {
             // What was not answered may have been accepted, and has to be cancelled one day.

@@ -20,9 +20,18 @@ pub struct Catalogue {
     /// Those that can be restored, as far as is known without reading them.
     pub good: BTreeMap<BackupId, Manifest>,
     /// Those whose manifest is right and whose artefact is not, and what is wrong with it.
-    pub spoiled: BTreeMap<BackupId, String>,
+    pub spoiled: BTreeMap<BackupId, Spoiled>,
     /// Manifests that are none: they are left alone. Sentences.
     pub odd: Vec<String>,
+}
+
+/// A backup that cannot be restored from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoiled {
+    /// What is wrong, without the backup's name.
+    pub why: String,
+    /// A verification has told it before.
+    pub told: bool,
 }
 
 /// Looks at everything in the bot's folder.
@@ -65,7 +74,10 @@ pub async fn catalogue(store: &Store, config: &BackupConfig) -> Result<Catalogue
                     Some(_) => None,
                 };
                 match spoiled {
-                    Some(why) => drop(found.spoiled.insert(id, why)),
+                    Some(why) => {
+                        let told = damaged.contains(id.as_str());
+                        drop(found.spoiled.insert(id, Spoiled { why, told }));
+                    }
                     None => drop(found.good.insert(id, manifest)),
                 }
             }
@@ -85,7 +97,7 @@ impl Catalogue {
         let newest = self.good.values().filter(fits).max_by_key(|manifest| (manifest.started_time, &manifest.id));
         newest.ok_or_else(|| match id {
             Some(id) => match self.spoiled.get(id) {
-                Some(why) => {
+                Some(Spoiled { why, told: _ }) => {
                     Failure::new(FailureReason::Damaged, format!("The backup {id} in {} {why}.", store.name()))
                 }
                 None if self.odd.iter().any(|odd| odd.contains(id.as_str())) => Failure::new(
@@ -118,7 +130,7 @@ impl Catalogue {
     /// Sentences about what is not good.
     pub fn warnings(&self, store: &Store) -> Vec<String> {
         let spoiled = self.spoiled.iter();
-        let spoiled = spoiled.map(|(id, why)| format!("The backup {id} in {} {why}.", store.name()));
+        let spoiled = spoiled.map(|(id, spoiled)| format!("The backup {id} in {} {}.", store.name(), spoiled.why));
         self.odd.iter().cloned().chain(spoiled).collect()
     }
 }

@@ -12,14 +12,25 @@ use super::store::{Object, Store, refuse_others};
 use super::target;
 use crate::api::backup::Verify;
 use crate::api::backup_config::{BackupConfig, Selection};
-use crate::core::backup::Manifest;
 use crate::core::backup::report::{Failure, FailureReason, Report};
+use crate::core::backup::{BackupId, Manifest};
 
 /// Proves the newest good backup of the first destination again.
 pub async fn verify(run: &Run, report: &mut Report) -> Result<(), Failure> {
     let store = run.first()?;
     let mut found = look(run, store).await?;
     report.catalogue = Some(found.summary());
+    // Otherwise an older one would be proven while nobody hears that the newest is lost.
+    let lost: Vec<_> = found.spoiled.iter().rev().filter(|(_, spoiled)| !spoiled.told).collect();
+    let mut told = None;
+    for (id, spoiled) in lost {
+        let what = format!("The backup {id} in {} {}.", store.name(), spoiled.why);
+        let failure = mark(run, store, id, Failure::new(FailureReason::Damaged, what), report).await;
+        told.get_or_insert(failure);
+    }
+    if let Some(failure) = told {
+        return Err(failure);
+    }
     report.warnings.extend(found.warnings(store));
     let manifest = found.select(&Selection::default(), store)?.clone();
     report.backup = Some(made(&manifest));
@@ -41,7 +52,7 @@ pub async fn verify(run: &Run, report: &mut Report) -> Result<(), Failure> {
         Err(failure) if is_lost(failure.reason) => {
             found.good.remove(&manifest.id);
             report.catalogue = Some(found.summary());
-            Err(mark(run, store, &manifest, failure, report).await)
+            Err(mark(run, store, &manifest.id, failure, report).await)
         }
         Err(failure) => Err(failure),
     }
@@ -169,8 +180,7 @@ fn is_lost(reason: FailureReason) -> bool {
 }
 
 /// Remembers at the destination that a backup is damaged, and looks for a copy of it.
-async fn mark(run: &Run, store: &Store, manifest: &Manifest, failure: Failure, report: &mut Report) -> Failure {
-    let id = &manifest.id;
+async fn mark(run: &Run, store: &Store, id: &BackupId, failure: Failure, report: &mut Report) -> Failure {
     report.damaged.push(id.clone());
     if let Err(failure) = store.replace(Object::Damaged(id), failure.message.clone().into_bytes()).await {
         report.warnings.push(format!("That {id} is damaged could not be written down: {failure}"));

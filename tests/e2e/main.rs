@@ -2,6 +2,7 @@
 //! scenario with `cargo test --test e2e -- pattern` on a cluster that `make e2e KEEP=1` left.
 
 mod account;
+mod backup;
 mod bench;
 mod chart;
 mod credentials;

@@ -272,8 +272,13 @@ impl Bot {
 
     /// Waits until an operation has ended.
     pub async fn until_ended(&self, operation: &str) -> TradingBotOperationStatus {
+        self.until_ended_within(operation, SOON).await
+    }
+
+    /// With another limit.
+    pub async fn until_ended_within(&self, operation: &str, limit: Duration) -> TradingBotOperationStatus {
         let api: Api<TradingBotOperation> = self.api();
-        until(&format!("the operation {operation} ends"), SOON, async || {
+        until(&format!("the operation {operation} ends"), limit, async || {
             let status = api.get(operation).await.ok()?.status?;
             status.phase.has_ended().then_some(status)
         })

@@ -31,7 +31,7 @@ pub async fn write(scenario: &str, namespace: &str, exchange: Option<Exchange>, 
         ("leases.yaml", "get leases -o yaml"),
         ("pods.txt", "get pods -o wide"),
         ("pods.yaml", "get pods -o yaml"),
-        ("jobs.yaml", "get jobs -o yaml"),
+        ("jobs.yaml", "get jobs,cronjobs -o yaml"),
         ("events.txt", "get events --sort-by=.lastTimestamp"),
     ] {
         let mut all = vec!["-n", namespace];

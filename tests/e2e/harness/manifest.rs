@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 /// The image with exchange, bot and reconciliation program.
 pub const DEMO_IMAGE: &str = "ghcr.io/tradingbot-io/tradingbot-demo:0.1.0";
 
+/// The books of a bot that keeps them on its volume.
+pub const BOOKS: &str = "/data/books.sqlite";
+
 /// What the Pod Security Standard `restricted` asks of a pod, which every scenario's namespace enforces.
 pub fn restricted_pod() -> Value {
     json!({"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}})
@@ -129,6 +132,34 @@ impl BotManifest {
                 ]},
             }),
         )
+    }
+
+    /// Backed up from there to there, on a schedule that comes once a year: scenarios ask for backups themselves.
+    pub fn backed_up(self, source: Value, destination: Value) -> Self {
+        let schedules = json!([{"name": "yearly", "schedule": "0 0 1 1 *"}]);
+        let backup = json!({
+            "source": source, "destination": destination, "schedules": schedules, "deadlineSeconds": 90,
+        });
+        self.with("/spec/backup", backup)
+    }
+
+    /// It keeps books in a database that the Secret names, so many orders a second.
+    pub fn books_in_database(self, secret: &str, orders_per_second: u32) -> Self {
+        let rate = orders_per_second.to_string();
+        self.with("/spec/template/spec/containers/0/args", json!(["--orders-per-second", rate, "--database"]))
+            .with("/spec/template/spec/containers/0/envFrom", json!([{"secretRef": {"name": secret}}]))
+    }
+
+    /// Every slot has a claim of its own at `/data`, in which the bot keeps its books.
+    pub fn books_on_volume(self, orders_per_second: u32) -> Self {
+        let claims = json!([{"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}
+        }}]);
+        let rate = orders_per_second.to_string();
+        let args = json!(["--orders-per-second", rate, "--journal", BOOKS]);
+        self.with("/spec/volumeClaimTemplates", claims)
+            .with("/spec/template/spec/containers/0/args", args)
+            .with("/spec/template/spec/containers/0/volumeMounts", json!([{"name": "data", "mountPath": "/data"}]))
     }
 
     /// Any field, by JSON pointer.

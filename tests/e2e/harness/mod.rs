@@ -1,7 +1,9 @@
 //! How scenarios are told: a world of their own with an exchange and bots in it, faults that heal, and the judge.
 
+mod backups;
 mod bot;
 mod cluster;
+mod database;
 mod diagnosis;
 mod exchange;
 mod faults;
@@ -9,20 +11,25 @@ mod kernel;
 mod manifest;
 mod operator;
 mod scenario;
+mod server;
 mod shell;
+mod store;
 mod token;
 mod turn;
 mod world;
 
 pub use bot::{Bot, SOON};
 pub use cluster::SYSTEM;
+pub use database::{DATABASE_SECRET, Database, POSTGRESQL_IMAGE};
 pub use exchange::{Round, seconds_between};
 pub use faults::Aim;
 pub use kernel::bytes_held;
-pub use manifest::{BotManifest, bot};
+pub use manifest::{BOOKS, BotManifest, bot, restricted_container, restricted_pod};
 pub use operator::Operator;
 pub use scenario::{say, scenario, scenario_within};
+pub use server::put_secret;
 pub use shell::{cluster_env, kubeconfig, kubectl, kubectl_command, kubectl_said, root};
+pub use store::{Store, keys};
 pub use token::{ON_PURPOSE, client_of};
 pub use turn::Turn;
 pub use world::World;

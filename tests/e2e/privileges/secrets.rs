@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
+use age::secrecy::ExposeSecret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -115,12 +116,13 @@ impl Places {
 }
 
 /// Everything in which a secret could end up that somebody may read who may not read Secrets.
-const OBJECTS: [&str; 13] = [
+const OBJECTS: [&str; 14] = [
     "/apis/tradingbot.io/v1alpha1/tradingbots",
     "/apis/tradingbot.io/v1alpha1/tradingbotoperations",
     "/apis/coordination.k8s.io/v1/leases",
     "/apis/events.k8s.io/v1/events",
     "/apis/batch/v1/jobs",
+    "/apis/batch/v1/cronjobs",
     "/apis/rbac.authorization.k8s.io/v1/roles",
     "/apis/rbac.authorization.k8s.io/v1/rolebindings",
     "/apis/networking.k8s.io/v1/networkpolicies",
@@ -239,6 +241,65 @@ fn planted_secrets_are_found_nowhere() {
             assert!(found, "the search misses the {place}…: it found the control only in {control_is_in:?}");
         }
         for planted in &secrets {
+            assert_eq!(places.with(planted), Vec::<&str>::new(), "{} is where anybody can read it", planted.what);
+        }
+        world.note("places searched", places.0.len());
+    });
+}
+
+#[test]
+fn planted_secrets_of_backups_are_found_nowhere() {
+    scenario("planted_secrets_of_backups", Turn::Shared, async |world| {
+        let [key, other_key, password] =
+            ["the store's key", "a key that is refused", "the database's password"].map(Planted::new);
+        let private = age::x25519::Identity::generate();
+        let identity =
+            Planted { what: "the identity that decrypts", value: private.to_string().expose_secret().to_owned() };
+        let database = Database::start(world, &password.value).await;
+        let store = Store::start_with(world, "store", &key.value).await;
+        make_secret(world, "identity", json!({"identity": identity.value})).await;
+        let encryption = json!({"recipients": [private.to_public().to_string()], "identitySecretName": "identity"});
+        let verification = json!({"schedule": "0 0 1 1 *", "verify": "Restore", "runner": {"secretName": "scratch"}});
+        let manifest = bot()
+            .books_in_database(DATABASE_SECRET, 20)
+            .backed_up(database.source(), store.destination())
+            .with("/spec/backup/encryption", encryption)
+            .with("/spec/backup/verification", verification);
+        let bot = world.apply(manifest).await;
+        let mut places = Places::default();
+        bot.until_trading().await;
+        let id = bot.back_up().await;
+        bot.begin_run_of("doge-verify", "doge-verify-now").await;
+        assert_eq!(bot.program_of("doge-verify-now").await.exit_code, 0);
+        bot.until_condition("BackupVerified", "True", "restored").await;
+        places.read(world).await;
+
+        // Programs say most when something is wrong.
+        put_secret(world, "store", &keys("store", &other_key.value)).await;
+        bot.fail_to_back_up().await;
+        places.read(world).await;
+        put_secret(world, "store", &keys("store", &key.value)).await;
+
+        let round = bot.begin_round("the database is destroyed").await;
+        database.query("drop table orders").expect("the table is dropped");
+        bot.restore().await;
+        bot.first_order_of_next(&round).await;
+        bot.until_trading().await;
+        places.read(world).await;
+
+        assert!(store.manifest(&id).recipients.len() == 1, "it was not encrypted");
+        for (place, words) in
+            [("/cronjobs", "doge-b-yearly"), ("/jobs", "doge-verify-now"), ("/pods", "doge-verify-now")]
+        {
+            let own = format!("/namespaces/{}{place}", world.namespace);
+            let found = places.0.iter().any(|(name, text)| name.ends_with(&own) && text.contains(words));
+            assert!(found, "the search misses {words} in {place}");
+        }
+        for run in ["doge-restore-", "doge-check-", "doge-verify-now"] {
+            let log = format!("log of {}/{run}", world.namespace);
+            assert!(places.0.keys().any(|place| place.starts_with(&log)), "the search misses the {log}…");
+        }
+        for planted in [&key, &other_key, &password, &identity] {
             assert_eq!(places.with(planted), Vec::<&str>::new(), "{} is where anybody can read it", planted.what);
         }
         world.note("places searched", places.0.len());
