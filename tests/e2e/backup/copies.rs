@@ -6,7 +6,7 @@ use crate::harness::*;
 
 #[test]
 fn restore_takes_the_copy_when_the_first_destination_is_lost() {
-    scenario("backup_copies", Turn::Shared, async |world| {
+    scenario_within("backup_copies", Turn::Shared, seconds(300), async |world| {
         let database = Database::start(world, "a-password").await;
         let (first, second) = (Store::start(world, "first").await, Store::start(world, "second").await);
         let manifest = bot()
