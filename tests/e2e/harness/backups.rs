@@ -121,6 +121,16 @@ impl Bot {
         }
     }
 
+    /// Waits until a Job has failed. The pod of one that was ended from outside is gone by then.
+    pub async fn until_job_failed(&self, job: &str) {
+        let api = self.of::<Job>();
+        until(&format!("{job} has failed"), SOON, async || {
+            let conditions = api.get(job).await.ok()?.status?.conditions?;
+            conditions.iter().any(|c| c.type_ == "Failed" && c.status == "True").then_some(())
+        })
+        .await;
+    }
+
     /// Waits for a condition with these words in its message; its reason and the message.
     pub async fn until_condition(&self, kind: &str, status: &str, words: &str) -> (String, String) {
         self.until_verdict(kind, status, &format!("says '{words}'"), SOON, |c| c.message.contains(words)).await
