@@ -80,14 +80,14 @@ fn failover_is_as_fast_while_a_backup_runs_and_the_backup_is_made_once_more() {
         let without = crash("crash").await;
 
         bot.until_trading().await;
-        store.fails("delay 1500");
+        store.fails("delay 4000");
         let job = bot.begin_run_of(CRON_JOB, "doge-b-moved").await;
         bot.started_pod(&job).await;
         until("a part has arrived", SOON, async || (store.parts() > 0).then_some(())).await;
         let with = crash("crash while a backup runs").await;
-        assert!(with < without + 2.0, "{with} s with a backup, {without} s without");
-        let ended = bot.program_of(&job).await;
-        assert_ne!(ended.exit_code, 0, "a backup of two epochs passes for one: {ended:?}");
+        // Jobs start a second or two sooner or later; the backup itself would have taken 20 s more.
+        assert!(with < without + 6.0, "{with} s with a backup, {without} s without");
+        bot.until_job_failed(&job).await;
         assert_eq!(store.manifests(), Vec::<String>::new());
         let told = bot.until_event("BackupFailed").await;
         assert!(told.contains("Trading moved"), "{told}");

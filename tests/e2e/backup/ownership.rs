@@ -27,8 +27,8 @@ fn two_bots_with_one_prefix_do_not_disturb_each_other() {
         doge.until_trading().await;
         shiba.until_trading().await;
         let (of_doge, of_shiba) = (doge.back_up().await, shiba.back_up().await);
-        assert_eq!(doge.backups().await.newest, [of_doge.clone()]);
-        assert_eq!(shiba.backups().await.newest, [of_shiba.clone()]);
+        assert_eq!(doge.backups().await.newest, std::slice::from_ref(&of_doge));
+        assert_eq!(shiba.backups().await.newest, std::slice::from_ref(&of_shiba));
         let folder = |bot: &str| format!("shared/by/all/{}/{bot}/", world.namespace);
         let stray: Vec<String> = store
             .objects()

@@ -64,7 +64,7 @@ impl Bot {
     pub async fn restore(&self) -> TradingBotOperationStatus {
         let asked = self.ask_to_restore(None).await;
         // A destination that does not answer is asked again for most of a minute, by the check and by the restore.
-        let ended = self.until_ended_within(&asked, seconds(150)).await;
+        let ended = self.until_ended_within(&asked, seconds(180)).await;
         assert_eq!(ended.phase, OperationPhase::Succeeded, "{ended:?}");
         ended
     }
@@ -108,7 +108,7 @@ impl Bot {
     /// How the program in the pod of a Job ended.
     pub async fn program_of(&self, job: &str) -> Ended {
         let (api, parameters) = (self.of::<Pod>(), ListParams::default().labels(&format!("job-name={job}")));
-        let ended: ContainerStateTerminated = until(&format!("the program of {job} ends"), SOON, async || {
+        let ended: ContainerStateTerminated = until(&format!("the program of {job} ends"), seconds(120), async || {
             let pod = api.list(&parameters).await.ok()?.items.into_iter().next()?;
             pod.status?.container_statuses?.first()?.state.as_ref()?.terminated.clone()
         })
@@ -119,6 +119,16 @@ impl Bot {
             exit_code: ended.exit_code,
             message: ended.message.unwrap_or_default(),
         }
+    }
+
+    /// Waits until a Job has failed. The pod of one that was ended from outside is gone by then.
+    pub async fn until_job_failed(&self, job: &str) {
+        let api = self.of::<Job>();
+        until(&format!("{job} has failed"), SOON, async || {
+            let conditions = api.get(job).await.ok()?.status?.conditions?;
+            conditions.iter().any(|c| c.type_ == "Failed" && c.status == "True").then_some(())
+        })
+        .await;
     }
 
     /// Waits for a condition with these words in its message; its reason and the message.

@@ -258,6 +258,8 @@ fn planted_secrets_of_backups_are_found_nowhere() {
         let database = Database::start(world, &password.value).await;
         let store = Store::start_with(world, "store", &key.value).await;
         make_secret(world, "identity", json!({"identity": identity.value})).await;
+        database.query("create database scratch").expect("there is a database for verifications");
+        make_secret(world, "scratch", database.variables(&password.value, "scratch")).await;
         let encryption = json!({"recipients": [private.to_public().to_string()], "identitySecretName": "identity"});
         let verification = json!({"schedule": "0 0 1 1 *", "verify": "Restore", "runner": {"secretName": "scratch"}});
         let manifest = bot()
