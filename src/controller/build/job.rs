@@ -14,7 +14,7 @@ use crate::core::failover::JobContext;
 use crate::core::ids::FencingToken;
 
 /// The kubelet ends a program that outlives its deadline; so long may it take to end then.
-pub(super) const STOP_SECONDS: i64 = 10;
+const STOP_SECONDS: i64 = 10;
 /// How much later the Job ends as a whole, with pods that no kubelet ever started.
 pub(super) const START_SECONDS: i64 = 30;
 /// How long a Job that ended is kept, for its logs.

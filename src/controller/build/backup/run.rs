@@ -16,7 +16,11 @@ use crate::api::names::{AGENT_DIR, ANNOTATION_BACKUP_EPOCH, LABEL_COMPONENT, LAB
 use crate::controller::build::agent::{USER, installer, mount, restricted, value};
 use crate::controller::build::borrowed::{self, bots_container, mount_claims, stay_near};
 use crate::controller::build::common::{COMPONENT_BACKUP, COMPONENT_RESTORE, labels, name, namespace};
-use crate::controller::build::job::{START_SECONDS, STOP_SECONDS};
+use crate::controller::build::job::START_SECONDS;
+
+/// How long a run may take to end in order: to take back what it has uploaded and to leave its report. With the grace that
+/// decisions give a Job it is within what a restore is waited for.
+const STOP_SECONDS: i64 = 30;
 
 /// The program's name as container and volume.
 const PROGRAM: &str = "tradingbot-backup";
