@@ -7,7 +7,7 @@ use tradingbot::core::backup::report::FailureReason;
 
 use super::world::{Ended, World};
 
-fn fails(world: &World, reason: FailureReason, words: &str) -> Ended {
+pub fn fails(world: &World, reason: FailureReason, words: &str) -> Ended {
     let failed = world.run(Action::Backup);
     assert_eq!((failed.code, failed.reason()), (Some(1), Some(reason)), "{failed:?}");
     assert!(failed.message().contains(words), "{failed:?}");

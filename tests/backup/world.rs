@@ -61,15 +61,27 @@ fn server_program() -> &'static Path {
     })
 }
 
+/// A folder for one test.
+pub fn folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("tradingbot-backup-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Where a server that was just started says that it listens.
+pub fn first_line(server: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}
+
 impl World {
     /// A server with an empty bucket, and a bot whose data is `bytes` long.
     pub fn new(bytes: usize) -> World {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("tradingbot-backup-{}-{number}", std::process::id()));
-        for part in ["s3/backups", "pod/dev", "pod/.tradingbot-backup/secrets/0"] {
-            fs::create_dir_all(folder.join(part)).unwrap();
-        }
+        let folder = folder();
+        fs::create_dir_all(folder.join("s3/backups")).unwrap();
         let mut server = Command::new(server_program())
             .args(["--access-key", "key", "--secret-key", "secret", "--root"])
             .arg(folder.join("s3"))
@@ -79,17 +91,26 @@ impl World {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut address = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        let address = address.trim().to_owned();
-        let data = folder.join("data");
-        fs::write(&data, noise(bytes)).unwrap();
+        let address = first_line(&mut server);
         let s3 = S3 {
             bucket: BUCKET.into(),
             endpoint: Some(format!("http://{address}")),
             secret_name: Some("keys".into()),
             ..S3::default()
         };
+        let destination = Destination { prefix: "bots".into(), s3: Some(s3), ..Destination::default() };
+        let world = World::at(folder, server, destination, bytes);
+        world.keys("key", "secret");
+        world
+    }
+
+    /// A bot whose data is `bytes` long, and that is backed up to a server. The folder is removed in the end.
+    pub fn at(folder: PathBuf, server: Child, destination: Destination, bytes: usize) -> World {
+        for part in ["pod/dev", "pod/.tradingbot-backup/secrets/0"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let data = folder.join("data");
+        fs::write(&data, noise(bytes)).unwrap();
         let command = vec!["cat".into(), data.to_string_lossy().into_owned()];
         let source = Source {
             command: Some(CommandSource { command, output: Output::Stream, image: None }),
@@ -102,20 +123,22 @@ impl World {
             epoch: 7,
             schedule: "daily".into(),
             source,
-            destinations: vec![Destination { prefix: "bots".into(), s3: Some(s3), ..Destination::default() }],
+            destinations: vec![destination],
             compression: Compression::None,
             ..BackupConfig::default()
         };
-        let world = World { folder, server, config };
-        world.keys("key", "secret");
-        world
+        World { folder, server, config }
     }
 
     /// What is in the Secret of the first destination.
     pub fn keys(&self, access: &str, secret: &str) {
-        let folder = self.folder.join("pod/.tradingbot-backup/secrets/0");
-        fs::write(folder.join("AWS_ACCESS_KEY_ID"), access).unwrap();
-        fs::write(folder.join("AWS_SECRET_ACCESS_KEY"), secret).unwrap();
+        self.key("AWS_ACCESS_KEY_ID", access);
+        self.key("AWS_SECRET_ACCESS_KEY", secret);
+    }
+
+    /// A key of that Secret.
+    pub fn key(&self, name: &str, value: &str) {
+        fs::write(self.folder.join("pod/.tradingbot-backup/secrets/0").join(name), value).unwrap();
     }
 
     /// The server fails so from now on.
