@@ -34,7 +34,7 @@ fn a_damaged_artefact_is_found_named_and_never_restored() {
     let found = world.run(Action::Verify);
     assert_eq!((found.code, found.reason()), (Some(1), Some(FailureReason::Damaged)));
     assert!(found.message().contains(&id), "{found:?}");
-    assert_eq!(found.report.damaged.iter().map(ToString::to_string).collect::<Vec<_>>(), [id.clone()]);
+    assert_eq!(found.report.damaged.iter().map(ToString::to_string).collect::<Vec<_>>(), std::slice::from_ref(&id));
     assert_eq!(world.names("damaged"), [id]);
     // The next verification, and a restore of the newest, take the one before.
     assert_eq!(world.run(Action::Verify).id(), older);
