@@ -1,15 +1,22 @@
 // Google Cloud Storage on a free port of 127.0.0.1, in memory, with the empty bucket `backups`. fake-gcs-server keeps the
 // objects, hands them out and removes them, and speaks the JSON API; what clients of the XML API write and list with is
-// added here. The first line on standard output is the address.
+// added here. Whoever asks has to sign with the key whose public part is in the file that is the argument, as PKCS#1 in
+// DER. The first line on standard output is the address.
 package main
 
 import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/xml"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,12 +30,21 @@ const bucket = "backups"
 type server struct {
 	objects *fakestorage.Server
 	rest    http.Handler
+	key     *rsa.PublicKey
 	// Held while an object is looked at and written.
 	lock    sync.Mutex
 	uploads map[string]map[int][]byte
 }
 
 func main() {
+	der, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := x509.ParsePKCS1PublicKey(der)
+	if err != nil {
+		log.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -40,7 +56,7 @@ func main() {
 	}
 	objects.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: bucket})
 	fmt.Println(address)
-	served := &server{objects: objects, rest: objects.HTTPHandler(), uploads: map[string]map[int][]byte{}}
+	served := &server{objects: objects, rest: objects.HTTPHandler(), key: key, uploads: map[string]map[int][]byte{}}
 	log.Fatal(http.Serve(listener, served))
 }
 
@@ -48,6 +64,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, object, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	query := r.URL.Query()
 	upload := query.Get("uploadId")
+	if !s.knows(r.Header.Get("Authorization")) {
+		refuse(w, http.StatusUnauthorized, "AuthenticationRequired", "The token is of nobody who is known.")
+		return
+	}
 	if name != bucket {
 		refuse(w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist.")
 		return
@@ -78,6 +98,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.rest.ServeHTTP(w, r)
 	}
+}
+
+// A token is a JWT that the account signed itself.
+func (s *server) knows(authorization string) bool {
+	token, bearer := strings.CutPrefix(authorization, "Bearer ")
+	end := strings.LastIndexByte(token, '.')
+	if !bearer || end < 0 {
+		return false
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(token[end+1:])
+	digest := sha256.Sum256([]byte(token[:end]))
+	return err == nil && rsa.VerifyPKCS1v15(s.key, crypto.SHA256, digest[:], signature) == nil
 }
 
 func (s *server) list(w http.ResponseWriter, prefix string) {
