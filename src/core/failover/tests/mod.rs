@@ -13,6 +13,7 @@ mod policy;
 mod reconcile;
 mod restore;
 mod restore_jobs;
+mod restore_schedules;
 mod rollout;
 mod shared_account;
 mod start;
