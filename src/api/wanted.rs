@@ -53,7 +53,9 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         reconciliation: reconciliation.as_ref().map(reconciliation_from),
         revision: revision(&bot.spec),
         account: account.as_ref().map(|Account { name, sharing: Sharing::Exclusive }| name.clone()),
-        restore: backup.as_ref().map(|backup| failover::RestorePolicy { deadline: restore_deadline(backup) }),
+        restore: backup
+            .as_ref()
+            .map(|backup| failover::RestorePolicy { deadline: seconds(backup.restore_deadline_seconds()) }),
     }
 }
 
@@ -95,12 +97,6 @@ fn reconciliation_from(policy: &Reconciliation) -> failover::Reconciliation {
         proceed_on_discrepancy: *on_discrepancy == OnDiscrepancy::Proceed,
         deadline: seconds(*deadline_seconds),
     }
-}
-
-/// The time that each Job of a restore has; its waits are counted by it, so it must not be shorter than what the Job is
-/// given.
-pub fn restore_deadline(backup: &Backup) -> Duration {
-    seconds(backup.restore.as_ref().map_or(backup.deadline_seconds, |runner| runner.deadline_seconds))
 }
 
 fn seconds(n: u32) -> Duration {

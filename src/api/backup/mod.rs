@@ -65,6 +65,14 @@ pub struct Backup {
     pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
 }
 
+impl Backup {
+    /// How long the program of a restore may take. Decisions wait as long for a Job that nobody reports the end of, so it
+    /// is the one that the Job is made with.
+    pub fn restore_deadline_seconds(&self) -> u32 {
+        self.restore.as_ref().map_or(self.deadline_seconds, |runner| runner.deadline_seconds)
+    }
+}
+
 fn hour() -> u32 {
     3600
 }

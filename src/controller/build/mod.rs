@@ -17,8 +17,8 @@ pub(super) mod fixtures;
 
 pub use access::{agent_access_name, slot_account, slot_account_name, slot_of_account, template_account};
 pub use backup::{
-    BackupContext, backup_cron_jobs, job_by_hand, on_demand, restore_deadline, restore_job, restore_job_name,
-    retention_of, schedule_name, verification_name,
+    BackupContext, backup_cron_jobs, job_by_hand, on_demand, restore_job, restore_job_name, retention_of,
+    schedule_name, verification_name,
 };
 pub use claims::claims;
 pub use common::{COMPONENT_BACKUP, COMPONENT_RESTORE};

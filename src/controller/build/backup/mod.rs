@@ -8,7 +8,7 @@ mod volumes;
 
 pub use by_hand::{job_by_hand, on_demand};
 pub use cron::{backup_cron_jobs, schedule_name, verification_name};
-pub use restore::{restore_deadline, restore_job, restore_job_name};
+pub use restore::{restore_job, restore_job_name};
 
 use crate::api::backup::{Retention, Schedule};
 

@@ -1,11 +1,9 @@
 //! The Jobs of a restore: one that reads the backup while the bot trades on, and one that puts it back.
 
-use std::time::Duration;
-
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 
 use super::run::Run;
-use crate::api::backup::{Backup, Verify};
+use crate::api::backup::Verify;
 use crate::api::backup_config::{Action, Selection};
 use crate::api::bot::TradingBot;
 use crate::api::names::{LABEL_OPERATION, LABEL_RESTORE_RUN, RESTORE_RUN_APPLY, RESTORE_RUN_CHECK};
@@ -22,15 +20,6 @@ pub fn restore_job_name(bot: &str, run: RestoreRun, operation_uid: &str) -> Stri
     };
     let short: String = operation_uid.chars().take(8).collect();
     format!("{bot}-{run}-{short}")
-}
-
-/// How long the program of a restore may take, by `spec.backup`.
-pub fn restore_deadline(backup: &Backup) -> Duration {
-    Duration::from_secs(u64::from(deadline_seconds(backup)))
-}
-
-fn deadline_seconds(backup: &Backup) -> u32 {
-    backup.restore.as_ref().map_or(backup.deadline_seconds, |runner| runner.deadline_seconds)
 }
 
 /// The Job of a restore. `selection` is what the operation asked for; a restore whose backup is known takes that one.
@@ -62,7 +51,7 @@ pub fn restore_job(
         verify: Verify::Read,
         runner: backup.restore.as_ref(),
         selection,
-        deadline: deadline_seconds(backup),
+        deadline: backup.restore_deadline_seconds(),
     };
     let marks = [
         (LABEL_OPERATION, operation_uid.as_str()),
