@@ -62,3 +62,15 @@ pub async fn call<T>(request: impl Future<Output = Result<T, Error>>) -> Result<
         Err(_) => Err(CallError::Unknown(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
     }
 }
+
+/// What the API server refuses becomes a sentence and holds nothing else up.
+///
+/// # Errors
+/// Everything else.
+pub fn refusal(outcome: Result<(), CallError>) -> Result<Option<String>, CallError> {
+    match outcome {
+        Ok(()) => Ok(None),
+        Err(CallError::Refused(why) | CallError::Conflict(why)) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
+}

@@ -18,7 +18,7 @@ use super::apply::Applier;
 use super::backup::{Backups, Look};
 use super::board::{Board, Shown};
 use super::build;
-use super::call::{CallError, call};
+use super::call::{CallError, call, refusal};
 use super::children::Children;
 use super::conditions::{Troubles, ready_standbys};
 use super::credentials::{self, Access};
@@ -190,7 +190,7 @@ impl Worker {
         self.troubles.credentials = self.credentials(&operator, &observed).await?;
         if !deleting {
             let kept = self.children.keep(&operator, &observed).await;
-            self.troubles.child = trouble(kept)?;
+            self.troubles.child = refusal(kept)?;
             self.troubles.policy = self.policy(&observed);
             observed.facts.template_error = self.template.error(&operator, &observed.bot).await?;
         }
@@ -212,7 +212,7 @@ impl Worker {
         let kept = self.children.keep_credentials(operator, bot, reader).await;
         match &bot.spec.credentials {
             Some(wanted) => Access::of(kept, &wanted.secret_name).map(Some),
-            None => trouble(kept.map(|_| ())).map(|_| None),
+            None => refusal(kept.map(|_| ())).map(|_| None),
         }
     }
 
@@ -328,14 +328,5 @@ impl Worker {
         let bots = Api::<TradingBot>::namespaced(self.operator.client.clone(), &self.key.namespace);
         self.operator.leadership.check()?;
         call(bots.patch(&self.key.name, &PatchParams::default(), &Patch::Merge(&patch))).await.map(|_| ())
-    }
-}
-
-/// What the API server refuses becomes a sentence and holds nothing else up; everything else ends the round.
-fn trouble(outcome: Result<(), CallError>) -> Result<Option<String>, CallError> {
-    match outcome {
-        Ok(()) => Ok(None),
-        Err(CallError::Refused(why) | CallError::Conflict(why)) => Ok(Some(why)),
-        Err(error) => Err(error),
     }
 }

@@ -16,7 +16,7 @@ use crate::api::names::{LABEL_BOT, LABEL_OPERATION};
 use crate::api::operation::TradingBotOperation;
 use crate::api::record::time_from;
 use crate::controller::build;
-use crate::controller::call::{CallError, call};
+use crate::controller::call::{CallError, call, refusal};
 use crate::controller::observe::{Observed, is_controlled_by};
 use crate::controller::worker::Operator;
 use crate::core::failover::Record;
@@ -52,7 +52,7 @@ impl Backups {
         let (refused, known) = (self.refused.clone(), self.cron_jobs.clone());
         let wanted = wanted(observed, record, &operator.agent_image);
         let kept = self.keep(&round, &wanted).await;
-        self.refused = sentence(kept)?;
+        self.refused = refusal(kept)?;
         let runs = self.runs(observed);
         for run in &runs {
             if let Some(why) = end::reason(run, record) {
@@ -61,7 +61,7 @@ impl Backups {
         }
         if observed.bot.metadata.deletion_timestamp.is_none() {
             let retried = self.retry(&round, &wanted, &runs).await;
-            self.refused = self.refused.take().or(sentence(retried)?);
+            self.refused = self.refused.take().or(refusal(retried)?);
         }
         self.answer(&round, &wanted).await?;
         Ok(self.refused != refused || self.cron_jobs != known)
@@ -273,14 +273,5 @@ impl Round<'_> {
             Err(CallError::Refused(why)) => Err(CallError::Refused(format!("Job {name} cannot be made: {why}"))),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// What is refused is told and holds nothing else up.
-fn sentence(outcome: Result<(), CallError>) -> Result<Option<String>, CallError> {
-    match outcome {
-        Ok(()) => Ok(None),
-        Err(CallError::Refused(why) | CallError::Conflict(why)) => Ok(Some(why)),
-        Err(error) => Err(error),
     }
 }
