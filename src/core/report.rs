@@ -1,5 +1,6 @@
 //! The reconciliation program's report: JSON in the termination message of its container.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The kubelet keeps this many bytes of a termination message.
@@ -53,11 +54,31 @@ pub fn parse(message: &str) -> Result<Report, MalformedReport> {
     if message.trim().is_empty() && message.len() < MAX_BYTES {
         return Ok(Report::default());
     }
+    read(message).map_err(|unread| match unread {
+        Unread::Cut => MalformedReport::Cut,
+        Unread::NotJson(why) => MalformedReport::NotJson(why),
+    })
+}
+
+/// Why a termination message is not the object that it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The kubelet cut it.
+    Cut,
+    /// It is something else; why, not a sentence.
+    NotJson(String),
+}
+
+/// Reads a termination message that is to be one JSON object.
+///
+/// # Errors
+/// Why it is not.
+pub fn read<T: DeserializeOwned>(message: &str) -> Result<T, Unread> {
     // An object first: serde would also fill the fields in order from a list.
     let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(message);
-    object.and_then(|fields| serde_json::from_value(fields.into())).map_err(|error| {
-        if message.len() >= MAX_BYTES { MalformedReport::Cut } else { MalformedReport::NotJson(error.to_string()) }
-    })
+    object
+        .and_then(|fields| serde_json::from_value(fields.into()))
+        .map_err(|error| if message.len() >= MAX_BYTES { Unread::Cut } else { Unread::NotJson(error.to_string()) })
 }
 
 #[cfg(test)]

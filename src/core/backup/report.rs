@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::BackupId;
-use crate::core::report::MAX_BYTES;
+use crate::core::report::{MAX_BYTES, Unread, read};
 
 /// How many ids a report names.
 pub const NEWEST: usize = 20;
@@ -164,10 +164,9 @@ pub fn parse(message: &str) -> Result<Report, MalformedReport> {
     if message.trim().is_empty() {
         return Err(if message.len() < MAX_BYTES { MalformedReport::Missing } else { MalformedReport::Cut });
     }
-    // An object first: serde would also fill the fields in order from a list.
-    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(message);
-    object.and_then(|fields| serde_json::from_value(fields.into())).map_err(|error| {
-        if message.len() >= MAX_BYTES { MalformedReport::Cut } else { MalformedReport::NotJson(error.to_string()) }
+    read(message).map_err(|unread| match unread {
+        Unread::Cut => MalformedReport::Cut,
+        Unread::NotJson(why) => MalformedReport::NotJson(why),
     })
 }
 
