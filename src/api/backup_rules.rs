@@ -13,7 +13,8 @@ pub const SCHEDULE_NEVER_RUNS: &str = "ScheduleNeverRuns";
 pub const OBJECTIVE_OUT_OF_REACH: &str = "ObjectiveOutOfReach";
 
 /// What is wrong with a bot's backups as they are asked for: one word and a sentence that says what to change; `None`
-/// where nothing is. Whether a time zone exists only the API server says, when a CronJob is made.
+/// where nothing is. It may look at every day of 400 years, so it is for once a spec, not for every round. Whether a time
+/// zone exists only the API server says, when a CronJob is made.
 pub fn trouble(backup: &Backup) -> Option<(&'static str, String)> {
     let of_schedules = backup.schedules.iter().map(|s| (format!("schedule {} of spec.backup", s.name), &*s.schedule));
     let of_verification = backup.verification.iter().map(|v| ("spec.backup.verification".to_owned(), &*v.schedule));
@@ -29,7 +30,7 @@ pub fn is_readable(schedule: &str) -> bool {
 fn of_text(which: &str, text: &str) -> Option<(&'static str, String)> {
     match text.parse::<Times>() {
         Err(error) => Some((SCHEDULE_UNREADABLE, format!("{error} Correct the {which}."))),
-        Ok(times) if longest_gap(&[times]).is_none() => {
+        Ok(times) if !times.ever_runs() => {
             let why = format!("The schedule '{text}' names a day that there is not, so it never runs.");
             Some((SCHEDULE_NEVER_RUNS, format!("{why} Correct the {which}.")))
         }

@@ -36,12 +36,17 @@ use crate::api::backup_rules;
 use crate::api::backup_status::BackupStatus;
 use crate::core::failover::Record;
 
+/// Why backups cannot be made as the spec says: one word and a sentence.
+pub type Trouble = (&'static str, String);
+
 /// What a worker knows of its bot's backups.
 #[derive(Debug, Default)]
 pub struct Backups {
     children: Children,
     /// What our CronJobs are for, by uid.
     cron_jobs: BTreeMap<String, Subject>,
+    /// A spec, and what is wrong with it: found once, because it takes milliseconds that a failover would wait for.
+    judged: Option<(Backup, Option<Trouble>)>,
     /// A CronJob or Job that could not be written, a sentence.
     refused: Option<String>,
     /// Runs that were told, by uid, of those that are still there.
@@ -57,8 +62,8 @@ pub struct View {
     pub spec: Backup,
     /// For the status.
     pub status: BackupStatus,
-    /// Why backups cannot be made as the spec says: one word and a sentence.
-    pub trouble: Option<(&'static str, String)>,
+    /// Why they cannot be made as the spec says.
+    pub trouble: Option<Trouble>,
     /// A restore keeps them from beginning.
     pub paused: bool,
     /// Runs that do not come to start, and what they wait for, a sentence.
@@ -79,8 +84,9 @@ pub struct Look {
 
 impl Backups {
     /// What the Jobs and pods that were read live say.
-    pub fn look(&self, observed: &Observed) -> Look {
+    pub fn look(&mut self, observed: &Observed) -> Look {
         let Some(backup) = &observed.bot.spec.backup else { return Look::default() };
+        let trouble = self.judge(backup);
         let now = now(observed);
         let written = observed.bot.status.as_ref();
         let before = written.and_then(|status| status.backup.clone()).unwrap_or_default();
@@ -104,7 +110,7 @@ impl Backups {
         let view = View {
             spec: backup.clone(),
             status,
-            trouble: backup_rules::trouble(backup).or_else(refused),
+            trouble: trouble.or_else(refused),
             paused: written.is_some_and(|status| status.restore.is_some()),
             waiting,
         };
@@ -114,6 +120,14 @@ impl Backups {
             wake_after: turns.into_iter().min(),
             ended: runs.iter().filter(|run| run.ended().is_some()).map(|run| run.uid.clone()).collect(),
         }
+    }
+
+    /// What is wrong with the spec.
+    fn judge(&mut self, backup: &Backup) -> Option<Trouble> {
+        if self.judged.as_ref().is_none_or(|(judged, _)| judged != backup) {
+            self.judged = Some((backup.clone(), backup_rules::trouble(backup)));
+        }
+        self.judged.as_ref().and_then(|(_, trouble)| trouble.clone())
     }
 
     /// The status that says it was written: tells what is new, once.

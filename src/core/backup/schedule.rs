@@ -126,6 +126,12 @@ fn number(text: &str) -> Option<u32> {
 }
 
 impl Times {
+    /// Whether there is a day on which it runs, which February 31 is not.
+    pub fn ever_runs(&self) -> bool {
+        let days = std::iter::successors(Some(Date::FIRST), |date| Some(date.next()));
+        days.take(CYCLE_DAYS as usize).any(|date| self.runs_on(date))
+    }
+
     fn runs_on(&self, date: Date) -> bool {
         let has = |bits: u64, n: u32| bits >> n & 1 == 1;
         let (day, weekday) = (has(self.days, date.day), has(self.weekdays, date.weekday));
