@@ -34,7 +34,7 @@ use super::worker::Operator;
 use crate::api::backup::Backup;
 use crate::api::backup_rules;
 use crate::api::backup_status::BackupStatus;
-use crate::core::failover::Record;
+use crate::core::failover::{Record, last_slot};
 
 /// Why backups cannot be made as the spec says: one word and a sentence.
 pub type Trouble = (&'static str, String);
@@ -156,7 +156,7 @@ fn wanted(observed: &Observed, record: &Record, image: &str) -> Vec<CronJob> {
     let bot = &observed.bot;
     let context = BackupContext {
         epoch: record.epoch.0,
-        slot: slot(&bot.name_any(), record),
+        slot: last_slot(record, &observed.facts.pods),
         paused: is_paused(observed, record),
         image: image.to_owned(),
     };
@@ -167,13 +167,6 @@ fn wanted(observed: &Observed, record: &Record, image: &str) -> Vec<CronJob> {
 /// target would be the newest and could take the place of a good one, also after the restore failed.
 fn is_paused(observed: &Observed, record: &Record) -> bool {
     observed.bot.metadata.deletion_timestamp.is_some() || record.restore.is_some()
-}
-
-/// The slot of the pod that trades, or traded last.
-fn slot(bot: &str, record: &Record) -> u32 {
-    let last = || record.history.first().and_then(|last| last.to.as_ref());
-    let pod = record.trading.as_ref().map(|ledger| &ledger.pod).or_else(last);
-    pod.and_then(|pod| build::slot_of(bot, &pod.name)).unwrap_or_default()
 }
 
 fn now(observed: &Observed) -> Timestamp {

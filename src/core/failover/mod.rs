@@ -22,4 +22,5 @@ mod vanished;
 
 pub use account::needs_claims;
 pub use decide::decide;
+pub use slots::last_slot;
 pub use types::*;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::decide::{JOB_GRACE, Round, UNKNOWN_JOB_DEADLINE};
 use super::operations::Verdict;
+use super::slots::last_slot;
 use super::types::*;
 use crate::core::ids::PodRef;
 use crate::core::lease::Permit;
@@ -106,7 +107,7 @@ impl Round<'_> {
             operation_uid: operation.uid.clone(),
             step: RestoreStep::Checking,
             id: None,
-            slot: self.last_slot(),
+            slot: last_slot(&self.record, &self.seen.pods),
             target_changed: broken,
             outcome: None,
         })
@@ -146,18 +147,6 @@ impl Round<'_> {
         }
     }
 
-    /// The slot of the pod that trades, or traded last.
-    fn last_slot(&self) -> u32 {
-        let traded = self.record.trading.as_ref().map(|ledger| &ledger.pod);
-        let last = traded.or_else(|| self.record.history.first().and_then(|m| m.to.as_ref()));
-        let slot = |pod: &PodRef| {
-            let there = self.seen.pods.iter().find(|p| p.uid == pod.uid).map(|p| p.slot);
-            // Pods are named by their slots.
-            there.or_else(|| pod.name.rsplit_once('-').and_then(|(_, slot)| slot.parse().ok()))
-        };
-        last.and_then(slot).or_else(|| self.seen.pods.iter().map(|p| p.slot).min()).unwrap_or_default()
-    }
-
     fn is_asked(&self, restore: &Restore) -> bool {
         self.seen.operations.iter().any(|o| o.uid == restore.operation_uid)
     }
@@ -186,7 +175,7 @@ impl Round<'_> {
             _ if !asked => format!("{} was deleted before anything was restored.", restore.operation),
             Some(RestoreJobState::Succeeded(id)) => {
                 if self.record.operation.is_none() {
-                    let (id, slot) = (Some(id.clone()), self.last_slot());
+                    let (id, slot) = (Some(id.clone()), last_slot(&self.record, &self.seen.pods));
                     self.record.restore = Some(Restore { step: RestoreStep::Stopping, id, slot, ..restore });
                     self.memory.restore_check = None;
                 }

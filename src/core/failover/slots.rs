@@ -6,6 +6,18 @@ use super::decide::Round;
 use super::types::*;
 use crate::core::ids::PodRef;
 
+/// The slot of the pod that trades, or traded last, else the lowest: its volumes hold what the bot works with.
+pub fn last_slot(record: &Record, pods: &[Pod]) -> u32 {
+    let traded = record.trading.as_ref().map(|ledger| &ledger.pod);
+    let last = traded.or_else(|| record.history.first().and_then(|m| m.to.as_ref()));
+    let slot = |pod: &PodRef| {
+        let there = pods.iter().find(|p| p.uid == pod.uid).map(|p| p.slot);
+        // Pods are named by their slots.
+        there.or_else(|| pod.name.rsplit_once('-').and_then(|(_, slot)| slot.parse().ok()))
+    };
+    last.and_then(slot).or_else(|| pods.iter().map(|p| p.slot).min()).unwrap_or_default()
+}
+
 impl Round<'_> {
     /// Makes what is missing, removes what is too much, and replaces what is outdated, standbys first.
     pub fn keep_slots(&mut self) {
