@@ -15,6 +15,7 @@ pub use super::agent_config::StandbyMode;
 pub use super::backup::Backup;
 use super::bot_status::TradingBotStatus;
 pub use super::hooks::{DeadMansSwitch, ExecHook, Header, Hook, Hooks, HttpHook, SecretRef};
+use super::names::OBJECT_NAME;
 pub use crate::core::failover::{MoveKind, OnFailure};
 pub use crate::core::lease::OnApiServerLoss;
 
@@ -316,7 +317,7 @@ pub enum Sharing {
 #[serde(rename_all = "camelCase")]
 pub struct Credentials {
     /// The Secret that they are in. The active finds each of its keys as a file in /run/tradingbot/credentials.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub secret_name: String,
     /// Keys that the active also finds in its environment. Not with the standbyMode Hot, where the process is there
     /// before the keys are.

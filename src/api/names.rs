@@ -3,6 +3,10 @@
 /// The API group of our kinds, and the prefix of our labels and annotations.
 pub const GROUP: &str = "tradingbot.io";
 
+/// What Kubernetes takes as the name of a Secret, a claim or a service account, as a pattern for schemas.
+#[cfg(feature = "schema")]
+pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+
 /// Label: the bot a child belongs to.
 pub const LABEL_BOT: &str = "tradingbot.io/bot";
 /// Label: the pod's role, `active`, `candidate` or `standby`; absent while the pod's role is in doubt.

@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::api::names::OBJECT_NAME;
+
+/// Scheme, host and port of a server, as a pattern.
+#[cfg(feature = "schema")]
+const ADDRESS: &str = r"^https?://[A-Za-z0-9.\[\]:_-]+$";
+
 /// Where backups are kept: exactly one of s3, googleCloudStorage, azureBlob and persistentVolumeClaim. Below the prefix
 /// every bot has a folder of its own, `<namespace>/<name>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +57,7 @@ pub struct S3 {
     /// The address of a server that is not Amazon's, such as `https://minio.example.com:9000`. The bucket is then part of
     /// the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 500), regex(pattern = r"^https?://[A-Za-z0-9.\[\]:_-]+$")))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 500), regex(pattern = ADDRESS)))]
     pub endpoint: Option<String>,
     /// The storage class of artefacts, such as STANDARD_IA. Manifests are always in the bucket's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,14 +71,14 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub secret_name: Option<String>,
     /// A Secret with the key ca.crt, the certificate authorities that the server is checked against, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub ca_secret_name: Option<String>,
 }
@@ -114,13 +121,13 @@ pub struct GoogleCloudStorage {
     pub bucket: String,
     /// The address of a server that is not Google's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 500), regex(pattern = r"^https?://[A-Za-z0-9.\[\]:_-]+$")))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 500), regex(pattern = ADDRESS)))]
     pub endpoint: Option<String>,
     /// A Secret with the key service-account.json. Without it the pod's service account has the rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub secret_name: Option<String>,
 }
@@ -138,14 +145,14 @@ pub struct AzureBlob {
     pub container: String,
     /// The address of a server that is not Azure's; the account is then part of the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 500), regex(pattern = r"^https?://[A-Za-z0-9.\[\]:_-]+$")))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 500), regex(pattern = ADDRESS)))]
     pub endpoint: Option<String>,
     /// A Secret with the key AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_SAS_TOKEN, or AZURE_CLIENT_ID,
     /// AZURE_CLIENT_SECRET and AZURE_TENANT_ID. Without it the pod's service account has the rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub secret_name: Option<String>,
 }
@@ -158,7 +165,7 @@ pub struct ClaimDestination {
     /// The claim, which is none of the bot's own.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub claim_name: String,
 }

@@ -6,6 +6,9 @@ mod source;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::api::names::OBJECT_NAME;
+
 pub use destination::*;
 pub use source::*;
 
@@ -58,7 +61,7 @@ pub struct Backup {
     pub take_over_from: Option<String>,
     /// The service account of backup pods, for clouds that give rights to accounts. Without it they have no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 253), regex(pattern = OBJECT_NAME)))]
     pub service_account_name: Option<String>,
     /// What a backup pod may use. The memory limit is 256Mi where none is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +137,7 @@ pub struct Encryption {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub identity_secret_name: Option<String>,
 }
@@ -192,7 +195,7 @@ pub struct Runner {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub secret_name: Option<String>,
     /// After this long it has failed.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use crate::api::names::OBJECT_NAME;
+
 /// What is backed up: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -57,7 +60,7 @@ pub struct PostgresqlSource {
     /// A Secret with libpq's variables as keys: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and others.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+        schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))
     )]
     pub secret_name: String,
     /// An image with pg_dump and pg_restore of the server's version or a later one; the bot's own where it is not set.
