@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tradingbot::api::backup_config::Action;
+use tradingbot::core::backup::BackupId;
 use tradingbot::core::backup::report::FailureReason;
 
-use super::world::World;
+use super::world::{World, eventually};
 
 fn flip_a_byte(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
@@ -19,7 +22,9 @@ fn flip_a_byte(path: &Path) {
 fn a_damaged_artefact_is_found_named_and_never_restored() {
     let mut world = World::new(1000);
     let older = world.back_up();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // Ids of one second are in the order of chance.
+    let begun = older.parse::<BackupId>().unwrap().begun();
+    eventually("the next second", || Some(Timestamp::now()) >= begun.map(|begun| begun + Duration::from_secs(1)));
     let id = world.back_up();
     flip_a_byte(&world.bot().join("artefacts").join(&id));
 
