@@ -10,5 +10,7 @@ pub mod cli;
 #[cfg(feature = "operator")]
 pub mod controller;
 pub mod core;
+#[cfg(any(feature = "agent", feature = "backup"))]
+mod install;
 #[cfg(feature = "operator")]
 pub mod runtime;

@@ -3,7 +3,6 @@
 
 mod catalogue;
 mod digest;
-mod install;
 mod log;
 mod make;
 mod manifest;
@@ -33,7 +32,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.collect();
     let words: Vec<_> = arguments.iter().map(|word| word.to_str()).collect();
     match words.as_slice() {
-        [Some("install"), Some(destination)] => match install::install(destination.as_ref()) {
+        [Some("install"), Some(destination)] => match crate::install::install(destination.as_ref()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("tradingbot-backup: copying this program to {destination} failed: {error}");

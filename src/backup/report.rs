@@ -4,9 +4,8 @@ use std::io;
 use std::path::Path;
 
 use crate::core::backup::report::Report;
+use crate::core::report::MAX_BYTES;
 
-/// The kubelet takes no more.
-const MOST_BYTES: usize = 4096;
 /// Sentences are cut to these lengths, one after the other, until it fits.
 const LENGTHS: [usize; 4] = [800, 400, 200, 100];
 /// How many of each list remain at these lengths.
@@ -23,7 +22,7 @@ pub fn fitting(report: &Report) -> Vec<u8> {
     let mut shorter = report.clone();
     let mut bytes = json(&shorter);
     for (length, entries) in LENGTHS.into_iter().zip(ENTRIES) {
-        if bytes.len() <= MOST_BYTES {
+        if bytes.len() <= MAX_BYTES {
             break;
         }
         let more = shorter.warnings.len().saturating_sub(entries);
@@ -68,7 +67,7 @@ mod tests {
             ..Report::default()
         };
         let bytes = fitting(&report);
-        assert!(bytes.len() <= MOST_BYTES, "{}", bytes.len());
+        assert!(bytes.len() <= MAX_BYTES, "{}", bytes.len());
         let read: Report = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(read.failure.map(|failure| failure.reason), Some(FailureReason::Damaged));
         assert_eq!(read.catalogue.map(|catalogue| catalogue.count), Some(7));

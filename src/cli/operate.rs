@@ -1,4 +1,5 @@
-//! `switchover`, `failover`, `confirm-stopped`, `backup` and `restore`: asks by a `TradingBotOperation`, and waits until it has ended.
+//! `switchover`, `failover`, `confirm-stopped`, `backup` and `restore`: asks by a `TradingBotOperation`, and waits until
+//! it has ended.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;

@@ -21,7 +21,7 @@ use crate::core::backup::manifest::Format;
 use crate::core::backup::report::{Failure, FailureReason};
 
 pub use postgresql::missing_program;
-pub use sqlite::{check_database, sqlite_failure};
+pub use sqlite::{beside, check_database, sqlite_failure};
 use surroundings::Surroundings;
 pub use tree::{LEFT_OUT_PREFIX, LOST_AND_FOUND};
 

@@ -240,8 +240,8 @@ fn unchanging(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// A file of the same database.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// A file beside another, by what its name ends with: the same database's, or a draft of it.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()

@@ -1,6 +1,5 @@
 //! An SQLite database is put back: written and checked beside the old one, then renamed into its place.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -8,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::runner::{Unwritten, write_database};
 use super::{content_failure, restore_failed, with_target};
-use crate::backup::source::check_database;
 use crate::backup::source::surroundings::is_full;
+use crate::backup::source::{beside, check_database};
 use crate::core::backup::report::{Failure, FailureReason};
 
 /// What belongs to the old database and must never meet the new one: SQLite would play it back into it.
@@ -110,10 +109,4 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    name.into()
 }

@@ -1,4 +1,4 @@
-//! `install FILE`: puts this very program where the containers of a run find it.
+//! Puts the running program where containers find it, as an init container does for the agent and for backups.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,7 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Copies the running program to `destination`, so that it is there either whole or not at all.
-pub(super) fn install(destination: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the file system says; a path without a file's name is [`io::ErrorKind::InvalidFilename`].
+pub(crate) fn install(destination: &Path) -> io::Result<()> {
     let name = destination.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let mut draft_name = OsString::from(".");
     draft_name.push(name);
