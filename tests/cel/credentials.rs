@@ -180,6 +180,15 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
         *bad.pointer_mut(pointer).unwrap() = value;
         bad
     };
+    // A policy of its own, in force at a time of its own. Asked for without being made, for it would be somebody's right.
+    let bindings = Api::<RoleBinding>::namespaced(client.clone(), namespace);
+    let dry = PatchParams::apply("tests").force().dry_run();
+    let to_default = binding("default");
+    soon("a RoleBinding to another account is refused", IN_FORCE, async || {
+        let asked = bindings.patch("doge-jpy-credentials", &dry, &Patch::Apply(&to_default)).await;
+        asked.is_err_and(|error| error.to_string().contains("only to one account <bot>-agent-<slot>"))
+    })
+    .await;
     for (bad, sentence) in [
         (binding("default"), "only to one account <bot>-agent-<slot>"),
         (binding("doge-jpy-agent-x"), "only to one account <bot>-agent-<slot>"),
@@ -212,7 +221,6 @@ async fn the_operator_gives_the_keys_to_one_slot_and_can_neither_read_them_nor_g
     apply_binding(&client, namespace, &binding("doge-jpy-agent-1")).await.expect("the next grant");
     let moved = soon("the old slot does not read any more", IN_FORCE, async || !reads(&slots[0]).await).await;
     soon("the new slot reads", IN_FORCE, async || reads(&slots[1]).await).await;
-    let bindings = Api::<RoleBinding>::namespaced(client.clone(), namespace);
     bindings.delete("doge-jpy-credentials", &DeleteParams::default()).await.expect("the release");
     let taken = soon("nobody reads any more", IN_FORCE, async || !reads(&slots[1]).await).await;
     println!("given after {given:?}, moved after {moved:?}, taken after {taken:?}");
