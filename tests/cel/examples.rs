@@ -34,7 +34,10 @@ fn refusal(cluster: &Cluster, objects: Vec<Value>) -> (Option<String>, usize) {
     if objects.is_empty() {
         return (None, 0);
     }
-    let output = try_apply(&["-n", &cluster.namespace, "--dry-run=server", "--validate=strict"], &objects);
+    let output = try_apply(
+        &["-n", &cluster.namespace, "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"],
+        &objects,
+    );
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
     ((!output.status.success()).then_some(why), objects.len())
 }
