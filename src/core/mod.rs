@@ -13,3 +13,4 @@ pub mod lease;
 pub mod report;
 pub mod silence;
 pub mod time;
+pub mod wrong;
