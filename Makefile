@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds
+  simulation test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -60,6 +60,9 @@ unit: ## tests that need no cluster
 
 model: ## search the model for a state in which two may trade
 	cargo test --package tradingbot-model
+
+simulation: ## operator and agents in a simulated cluster, and the cases that its API server has to pass
+	cargo test --package tradingbot-simulation
 
 test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KEEP=1 keeps the cluster]
 	@tests/all

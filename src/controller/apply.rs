@@ -3,7 +3,6 @@
 
 use std::fmt::Debug;
 
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject, ServiceAccount};
@@ -36,6 +35,7 @@ use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, 
 use crate::core::ids::PodRef;
 use crate::core::lease::LeaseRecord;
 use crate::core::wrong::{self, Wrong};
+use crate::runtime::clock;
 
 /// What carrying out a decision needs besides the decision.
 pub struct Applier<'a> {
@@ -179,14 +179,14 @@ impl Applier<'_> {
             zone,
             target: self.spec.target,
             backup: self.troubles.backup.as_ref().map(|view| view.status.clone()),
-            conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, Timestamp::now()),
+            conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, clock::timestamp()),
         };
         status_from(record, seen)
     }
 
     /// A PUT at the observed version, or a create; answers the version that it left behind.
     async fn write_lease(&self, record: &LeaseRecord, purpose: LeaseWrite) -> Result<String, CallError> {
-        let granted = (purpose == LeaseWrite::Grant).then(Timestamp::now);
+        let granted = (purpose == LeaseWrite::Grant).then(clock::timestamp);
         let leases = self.api::<Lease>();
         let name = self.observed.bot.metadata.name.clone().unwrap_or_default();
         let mut object = self.observed.lease.clone().unwrap_or_else(|| Lease {

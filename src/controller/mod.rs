@@ -23,6 +23,7 @@ pub mod pods;
 pub mod policy_probe;
 pub mod registry;
 mod relist;
+pub mod replica;
 pub mod run;
 pub mod scope;
 pub mod sightings;

@@ -2,7 +2,7 @@
 //!
 //! Renewals end here. Only a change that a decision depends on is passed on, so renewals cause no reconciles.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::core::wrong::{self, Wrong};
 
 /// What the watch has seen of every bot's Lease.
 #[derive(Debug, Default)]
-pub struct Sightings(Mutex<HashMap<BotKey, Seen>>);
+pub struct Sightings(Mutex<BTreeMap<BotKey, Seen>>);
 
 #[derive(Debug)]
 struct Seen {
@@ -108,7 +108,7 @@ impl Sightings {
         held.map(|seen| now.surely_elapsed_since(seen.sighting.at)).max().unwrap_or_default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BotKey, Seen>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BotKey, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -24,7 +23,7 @@ use super::children::Children;
 use super::conditions::{Troubles, ready_standbys};
 use super::credentials::{self, Access};
 use super::election::Leadership;
-use super::events;
+use super::events::{self, Publisher};
 use super::metrics::Metrics;
 use super::observe::{Observed, Revisions, observe};
 use super::policy_probe::{self, Enforcement, Policies};
@@ -56,7 +55,7 @@ pub struct Operator {
     /// What Prometheus sees.
     pub metrics: Metrics,
     /// Publishes Events.
-    pub recorder: Recorder,
+    pub events: Publisher,
     /// The image that agents are copied from.
     pub agent_image: String,
     /// Its namespace, where the Leases of accounts are.
@@ -89,6 +88,7 @@ impl Operator {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.world.registry.arrival() => {}
                 Some(ended) = workers.join_next() => {
                     if let Err(error) = ended {
@@ -329,7 +329,7 @@ impl Worker {
         let ready = ready_standbys(after, &observed.facts);
         let backup = self.troubles.backup.as_ref().map(|view| view.status.clone());
         self.operator.board.set(self.key.clone(), Shown { record: after.clone(), ready, backup });
-        events::publish(&self.operator.recorder, &observed.bot.object_ref(&()), events::between(before, after));
+        self.operator.events.publish(&observed.bot.object_ref(&()), events::between(before, after));
     }
 
     async fn add_finalizer(&self, bot: &TradingBot) -> Result<(), CallError> {

@@ -71,6 +71,8 @@ impl Machine<'_> {
             {
                 self.ours(record);
             }
+            // The operator permits a boot that it knows: somebody else wrote this, and may take it back.
+            (None, Stage::Claiming) if record.effective_permit() == Permit::Trade => self.taken(),
             (None, Stage::Claiming) => heed(hold, record),
             // Read before our claim was stored.
             (None, _) if !fresh => {}

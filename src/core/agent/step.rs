@@ -17,6 +17,8 @@ pub fn step(setup: &Setup, state: State, input: Input, now: Mono) -> (State, Vec
     // First, what time has already decided: no late answer and no late event undoes it.
     machine.heed_deadlines();
     machine.apply(input);
+    // What was learnt may set a deadline that has passed already: an agent that was frozen learns late of its own claim.
+    machine.heed_deadlines();
     machine.settle();
     machine.gate(passed);
     machine.guard();
