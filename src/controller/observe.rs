@@ -133,10 +133,6 @@ pub async fn observe(
     })
 }
 
-#[cfg_attr(
-    not(feature = "wrong"),
-    expect(unused_variables, reason = "what the watch knows is no ground for a decision")
-)]
 async fn read_lease(leases: &Api<Lease>, key: &BotKey, world: &World) -> Result<Option<Lease>, CallError> {
     if wrong::is(Wrong::DecisionFromCache)
         && let Some(cached) = world.sightings.cached(key)
