@@ -14,3 +14,5 @@ pub mod core;
 mod install;
 #[cfg(feature = "operator")]
 pub mod runtime;
+#[cfg(feature = "simulation")]
+pub mod simulation;

@@ -145,6 +145,24 @@ fn decisions_are_pure() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Where a program that is built for the simulation differs from the product: in what it reads of clocks, chance and the
+/// network. What it does is the product's, or the simulation would prove nothing.
+const SIMULATED: [&str; 4] = ["agent/clock.rs", "runtime/clock.rs", "runtime/random.rs", "runtime/reach.rs"];
+
+#[test]
+fn only_clocks_chance_and_the_network_are_simulated() {
+    let mut wrong = Vec::new();
+    for file in sources(&root()) {
+        let name = file.strip_prefix(root()).expect("a file of src").to_string_lossy().into_owned();
+        let text = fs::read_to_string(&file).expect("a source can be read");
+        let asks = text.contains("feature = \"simulation\"") || code(&file).contains("crate::simulation");
+        if asks && name != "lib.rs" && !SIMULATED.contains(&name.as_str()) {
+            wrong.push(format!("src/{name} differs in the simulation; let it ask one of {SIMULATED:?} instead"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_package_of_the_workspace_is_tested() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::run::Message;
+use super::container::Message;
 use super::unsent::{OwnTraffic, address};
 use crate::core::lease::OrderPath;
 

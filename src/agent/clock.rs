@@ -1,11 +1,21 @@
-//! The agent's two clocks (design, rule 8).
+//! The agent's clocks.
+
+use jiff::Timestamp;
 
 use crate::core::time::Mono;
 
-/// Reads `CLOCK_BOOTTIME`, which goes on while the machine is suspended, and `CLOCK_MONOTONIC_RAW`, which nobody
-/// slews. Neither allocates nor locks, so that guards may call it.
+/// The two that deadlines are kept by (design, rule 8): `CLOCK_BOOTTIME`, which goes on while the machine is suspended,
+/// and `CLOCK_MONOTONIC_RAW`, which nobody slews. Neither allocates nor locks, so that guards may call it.
 pub(super) fn now() -> Mono {
     Mono { first: read(libc::CLOCK_BOOTTIME), second: read(libc::CLOCK_MONOTONIC_RAW) }
+}
+
+/// The time of day, for people.
+pub(super) fn timestamp() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    return crate::simulation::timestamp();
+    #[cfg(not(feature = "simulation"))]
+    Timestamp::now()
 }
 
 fn read(clock: libc::clockid_t) -> u64 {

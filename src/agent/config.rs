@@ -86,19 +86,7 @@ impl Settings {
             return Err(Refusal::Unusable { name: "TRADINGBOT_POD_UID", cause: format!("'{pod}' is no name and uid") });
         }
         let boot = BootId { pod_uid: pod.uid.clone(), nonce: nonce()? };
-        let setup = Setup {
-            pod,
-            boot,
-            hot: config.standby_mode == StandbyMode::Hot,
-            in_place_restarts: config.in_place_restarts,
-            reconcile_restarts: config.reconcile_restarts,
-            promote_hook: config.promote.is_some(),
-            demote_hook: config.demote.is_some(),
-            stop: Duration::from_secs(config.stop_seconds),
-            switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
-            credentials: config.credentials.is_some(),
-            path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
-        };
+        let setup = setup(&config, pod, boot);
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let host: IpAddr = host.parse().map_err(|_| Refusal::Unusable {
             name: "KUBERNETES_SERVICE_HOST",
@@ -116,6 +104,23 @@ impl Settings {
         }
         let api_server = SocketAddr::new(host, port);
         Ok(Settings { config, setup, api_server, credentials, command: command.to_vec() })
+    }
+}
+
+/// What the core has to know of an agent with this configuration, in this pod and of this boot.
+pub fn setup(config: &AgentConfig, pod: PodRef, boot: BootId) -> Setup {
+    Setup {
+        pod,
+        boot,
+        hot: config.standby_mode == StandbyMode::Hot,
+        in_place_restarts: config.in_place_restarts,
+        reconcile_restarts: config.reconcile_restarts,
+        promote_hook: config.promote.is_some(),
+        demote_hook: config.demote.is_some(),
+        stop: Duration::from_secs(config.stop_seconds),
+        switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
+        credentials: config.credentials.is_some(),
+        path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
     }
 }
 

@@ -21,11 +21,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::board::Board;
+use super::container::Message;
 use super::hooks;
 use super::lease_link::chain;
-use super::local_api::Board;
 use super::processes::HookStarter;
-use super::run::Message;
 use crate::api::agent_config::{AgentConfig, CREDENTIALS_SECONDS, CredentialsConfig};
 use crate::api::names::{CREDENTIALS_DIR, RUN_DIR};
 use crate::core::agent::Role;

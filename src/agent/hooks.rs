@@ -24,8 +24,10 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// Which hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hook {
+pub enum Hook {
+    /// Called when the permit to trade was given; the bot trades when it succeeds.
     Promote,
+    /// Called before a bot that trades is stopped.
     Demote,
 }
 
@@ -111,6 +113,7 @@ async fn once(action: &HookAction) -> Result<hyper::StatusCode, Failure> {
     let mut open = true;
     loop {
         tokio::select! {
+            biased;
             answer = &mut answer => return answer.map(|answer| answer.status()).map_err(|cause| other(&cause)),
             _ = &mut connection, if open => open = false,
         }

@@ -16,12 +16,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::clock;
 use super::config::{Refusal, Settings};
+use crate::api::agent_config::AgentConfig;
 use crate::api::lease::read as record_of;
 use crate::api::names::lease as key;
-use crate::core::agent::{Outcome, Write, WriteKind};
+use crate::core::agent::{Outcome, Setup, Write, WriteKind};
 use crate::core::ids::{BootId, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason};
+use crate::core::wrong::{self, Wrong};
 
 /// For one read or write. A request that was given up closes its connection, so that the next one makes a new one.
 const CALL: Duration = Duration::from_secs(2);
@@ -77,13 +80,13 @@ fn token(path: &Path) -> AuthInfo {
 }
 
 impl LeaseLink {
-    pub(super) fn new(client: Client, settings: &Settings) -> LeaseLink {
+    pub(super) fn new(client: Client, config: &AgentConfig, setup: &Setup) -> LeaseLink {
         LeaseLink {
             client,
-            namespace: settings.config.namespace.clone(),
-            name: settings.config.bot.clone(),
-            pod: settings.setup.pod.clone(),
-            boot: settings.setup.boot.clone(),
+            namespace: config.namespace.clone(),
+            name: config.bot.clone(),
+            pod: setup.pod.clone(),
+            boot: setup.boot.clone(),
         }
     }
 
@@ -105,7 +108,7 @@ impl LeaseLink {
     }
 
     async fn patch(&self, write: &Write) -> Result<Lease, kube::Error> {
-        let body = serde_json::to_vec(&patch(write, &self.pod, &self.boot, Timestamp::now()))
+        let body = serde_json::to_vec(&patch(write, &self.pod, &self.boot, clock::timestamp()))
             .map_err(kube::Error::SerdeError)?;
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}", self.namespace, self.name);
         let request = http::Request::patch(path)
@@ -222,7 +225,9 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// was never used before.
 pub fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
     let note = |name: &str| format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
-    let test = |path: &str, value: String| json!({"op": "test", "path": path, "value": value});
+    let unpinned = wrong::is(Wrong::RenewalWithoutTest) && matches!(write.kind, WriteKind::Renew(_));
+    let pin = if unpinned { "add" } else { "test" };
+    let test = |path: &str, value: String| json!({"op": pin, "path": path, "value": value});
     let set = |path: &str, value: String| json!({"op": "add", "path": path, "value": value});
     let pinned_boot = match &write.kind {
         WriteKind::Claim => String::new(),

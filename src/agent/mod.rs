@@ -2,11 +2,12 @@
 //!
 //! What is decided is in [`crate::core::agent`]; here it is carried out.
 
+mod board;
 mod bypass;
 mod canary;
-mod carry_out;
 mod clock;
 mod config;
+mod container;
 mod credentials;
 mod gate;
 mod guard;
@@ -20,6 +21,7 @@ mod narrate;
 mod page;
 mod processes;
 mod run;
+pub mod shell;
 mod sockets;
 mod surroundings;
 mod switch;
@@ -27,7 +29,7 @@ mod unsent;
 
 use std::process::ExitCode;
 
-pub use config::Refusal;
+pub use config::{Refusal, setup};
 pub use lease_link::patch as lease_patch;
 
 /// Wrong use or wrong configuration, as in `sysexits.h`.

@@ -11,7 +11,7 @@ use tracing::warn;
 use tradingbot_leadership::Role as ShownRole;
 use tradingbot_leadership::page::{Instant, Page, SIZE, View};
 
-use super::local_api::Validity;
+use super::board::Validity;
 use crate::api::names::{LEADERSHIP_PAGE, RUN_DIR};
 use crate::core::agent::{Leadership, Role};
 use crate::core::ids::BootId;

@@ -2,38 +2,24 @@
 
 use std::future::pending;
 
-use futures::future::LocalBoxFuture;
+use futures::future::BoxFuture;
 use tracing::{info, warn};
-
-use super::hooks;
-use super::processes::HookStarter;
-use crate::api::agent_config::{HookCall, PeriodicCall};
-use crate::core::agent::Leadership;
 
 /// Of failures in a row the first is worth a line, and then every tenth.
 const LINES: u32 = 10;
 
 /// The call under way, and how the last ones went.
+#[derive(Default)]
 pub(super) struct DeadMansSwitch {
-    call: Option<HookCall>,
-    starter: HookStarter,
     // Polled by the agent's loop and no task of its own: dropped, it is over at once, with its process or connection.
-    running: Option<LocalBoxFuture<'static, Result<(), String>>>,
+    running: Option<BoxFuture<'static, Result<(), String>>>,
     failures: u32,
 }
 
 impl DeadMansSwitch {
-    pub(super) fn new(switch: Option<&PeriodicCall>, starter: HookStarter) -> DeadMansSwitch {
-        DeadMansSwitch { call: switch.map(|switch| switch.call.clone()), starter, running: None, failures: 0 }
-    }
-
-    /// Begins a call.
-    pub(super) fn begin(&mut self, role: Leadership) {
-        let Some(call) = self.call.clone() else { return };
-        let starter = self.starter.clone();
-        // Patient: without a promote hook the bot was started just before the first call.
-        self.running =
-            Some(Box::pin(async move { hooks::call_by_name("dead-man's switch", true, &call, role, &starter).await }));
+    /// Runs this call.
+    pub(super) fn begin(&mut self, call: BoxFuture<'static, Result<(), String>>) {
+        self.running = Some(call);
     }
 
     /// Ends the call under way.

@@ -3,7 +3,6 @@
 
 use std::fmt::Debug;
 
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as PodObject, ServiceAccount};
@@ -35,6 +34,8 @@ use crate::core::account::{AccountRecord, BotRef};
 use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, Record, RestoreRun, Role, Spec};
 use crate::core::ids::PodRef;
 use crate::core::lease::LeaseRecord;
+use crate::core::wrong::{self, Wrong};
+use crate::runtime::clock;
 
 /// What carrying out a decision needs besides the decision.
 pub struct Applier<'a> {
@@ -178,14 +179,14 @@ impl Applier<'_> {
             zone,
             target: self.spec.target,
             backup: self.troubles.backup.as_ref().map(|view| view.status.clone()),
-            conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, Timestamp::now()),
+            conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, clock::timestamp()),
         };
         status_from(record, seen)
     }
 
     /// A PUT at the observed version, or a create; answers the version that it left behind.
     async fn write_lease(&self, record: &LeaseRecord, purpose: LeaseWrite) -> Result<String, CallError> {
-        let granted = (purpose == LeaseWrite::Grant).then(Timestamp::now);
+        let granted = (purpose == LeaseWrite::Grant).then(clock::timestamp);
         let leases = self.api::<Lease>();
         let name = self.observed.bot.metadata.name.clone().unwrap_or_default();
         let mut object = self.observed.lease.clone().unwrap_or_else(|| Lease {
@@ -196,14 +197,30 @@ impl Applier<'_> {
         lease::write(record, &mut object, granted);
         self.leadership.check()?;
         let written = if record.version.is_empty() {
-            call(leases.create(&PostParams::default(), &object)).await?
+            call(leases.create(&PostParams::default(), &object)).await
+        } else if wrong::is(Wrong::GrantWithoutVersion) && purpose == LeaseWrite::Grant {
+            self.overwrite_lease(&name, &object).await
         } else {
-            call(leases.replace(&name, &PostParams::default(), &object)).await?
+            call(leases.replace(&name, &PostParams::default(), &object)).await
+        };
+        let written = match written {
+            Err(CallError::Unknown(_)) if wrong::is(Wrong::UnknownWriteRetried) => {
+                self.overwrite_lease(&name, &object).await?
+            }
+            written => written?,
         };
         let holder = record.holder.as_ref().map(PodRef::to_string).unwrap_or_default();
         let epoch = record.epoch.unwrap_or_default();
         info!(%epoch, holder, permit = %record.effective_permit(), ?purpose, "Lease written");
         Ok(written.metadata.resource_version.unwrap_or_default())
+    }
+
+    /// A write over whatever the Lease has become: what [`Wrong::GrantWithoutVersion`] and [`Wrong::UnknownWriteRetried`]
+    /// do.
+    async fn overwrite_lease(&self, name: &str, object: &Lease) -> Result<Lease, CallError> {
+        let metadata = json!({"labels": object.metadata.labels, "annotations": object.metadata.annotations});
+        let patch = json!({"metadata": metadata, "spec": object.spec});
+        call(self.api::<Lease>().patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await
     }
 
     /// A PUT of the account's Lease at the observed version, or a create.

@@ -7,7 +7,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::api::PostParams;
@@ -15,8 +14,10 @@ use kube::{Api, Client};
 use tracing::{debug, info, warn};
 
 use super::call::{CallError, call};
+use super::kept_timers;
 use crate::core::silence::{Link, Sighting, Silence, holder_deadline, judge};
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
 /// The name of the election Lease.
@@ -71,7 +72,15 @@ impl Leadership {
     fn proven(&self, sent_at: Mono) {
         let now = clock::mono();
         let mut known = self.lock();
-        known.link = Some(known.link.map_or_else(|| Link::new(sent_at, LONGEST_GAP), |l| l.proven(sent_at, now)));
+        let before = match known.link {
+            None if wrong::is(Wrong::TimerKeptOverRestart) => kept_timers::link(sent_at),
+            link => link,
+        };
+        let link = before.map_or_else(|| Link::new(sent_at, LONGEST_GAP), |l| l.proven(sent_at, now));
+        if wrong::is(Wrong::TimerKeptOverRestart) {
+            kept_timers::keep_link(link);
+        }
+        known.link = Some(link);
     }
 
     fn set_deadline(&self, deadline: Option<Mono>) {
@@ -192,7 +201,7 @@ impl Election {
     /// Writes the election Lease over the version we know, whoever holds it.
     async fn renew(&mut self) -> Result<(), CallError> {
         let sent_at = clock::mono();
-        let now = Some(MicroTime(Timestamp::now()));
+        let now = Some(MicroTime(clock::timestamp()));
         let known = self.lease.clone();
         let ours = known.as_ref().and_then(holder) == Some(&self.identity);
         let mut lease = known.clone().unwrap_or_else(|| named(ELECTION));
@@ -239,7 +248,7 @@ impl Election {
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
-            renew_time: Some(MicroTime(Timestamp::now())),
+            renew_time: Some(MicroTime(clock::timestamp())),
             ..LeaseSpec::default()
         });
         let written = if lease.metadata.resource_version.is_some() {

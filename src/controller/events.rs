@@ -1,7 +1,10 @@
 //! Events on transitions. One that cannot be published is lost and fails nothing.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
+use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::core::account::BotRef;
@@ -100,21 +103,38 @@ fn account(before: &Record, after: &Record, tell: &mut impl FnMut(EventType, &st
     }
 }
 
-/// Publishes in the background.
-pub fn publish(recorder: &Recorder, about: &ObjectReference, events: Vec<Event>) {
-    if events.is_empty() {
-        return;
+/// Publishes Events in the background, for as long as it or a clone of it is there.
+#[derive(Clone)]
+pub struct Publisher {
+    recorder: Recorder,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Publisher {
+    /// With this recorder.
+    pub fn new(recorder: Recorder) -> Self {
+        Self { recorder, tasks: Arc::default() }
     }
-    let (recorder, about) = (recorder.clone(), about.clone());
-    tokio::spawn(async move {
-        for mut event in events {
-            // The API refuses notes above 1 kB.
-            event.note = event.note.map(|note| note.chars().take(900).collect());
-            if let Err(error) = recorder.publish(&event, &about).await {
-                debug!(%error, reason = event.reason, "an Event was not published");
-            }
+
+    /// Publishes these about an object, one after the other.
+    pub fn publish(&self, about: &ObjectReference, events: Vec<Event>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // What ended is forgotten.
+        while tasks.try_join_next().is_some() {}
+        if events.is_empty() {
+            return;
         }
-    });
+        let (recorder, about) = (self.recorder.clone(), about.clone());
+        tasks.spawn(async move {
+            for mut event in events {
+                // The API refuses notes above 1 kB.
+                event.note = event.note.map(|note| note.chars().take(900).collect());
+                if let Err(error) = recorder.publish(&event, &about).await {
+                    debug!(%error, reason = event.reason, "an Event was not published");
+                }
+            }
+        });
+    }
 }
 
 #[cfg(test)]

@@ -1,24 +1,15 @@
-//! The operator's process: watches from the start, workers while this replica leads, an orderly end.
+//! The operator's process: what is around one [`Replica`].
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use getrandom::fill;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Config;
-use kube::runtime::events::{Recorder, Reporter};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::board::Board;
-use super::election::Election;
 use super::metrics::Metrics;
-use super::observe::Revisions;
+use super::replica::Replica;
 use super::scope::Scope;
-use super::watches::{self, World};
-use super::worker::Operator;
-use crate::runtime::admin::{self, Readiness};
 use crate::runtime::telemetry::LogFormat;
-use crate::runtime::{client, clock, shutdown};
+use crate::runtime::{admin, client, shutdown};
 
 /// What the operator is told by its environment.
 #[derive(Clone, Debug)]
@@ -85,76 +76,19 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let unusable = |error: kube::Error| format!("The cluster's configuration cannot be used: {error}.");
     let requests = client::requests(config.clone(), metrics.on_write()).map_err(unusable)?;
     let watching = client::watches(config).map_err(unusable)?;
-
-    let world = World::default();
-    let readiness = Readiness::default();
-    let mut watches = watches::start(&watching, &settings.namespace, &settings.scope, &world, &readiness);
-    let board = Arc::new(Board::default());
-    let page = {
-        let (metrics, board, world) = (metrics.clone(), board.clone(), world.clone());
-        move || {
-            board.show(&metrics);
-            metrics.renewal_age.set(world.sightings.longest_renewal_age(clock::mono()).as_secs_f64());
-            metrics.page()
-        }
-    };
-    let admin = tokio::spawn(admin::serve(settings.admin, readiness, page));
-
-    let owner = settings.pod_uid.clone().map(|uid| OwnerReference {
-        api_version: "v1".into(),
-        kind: "Pod".into(),
-        name: settings.pod.clone(),
-        uid,
-        ..OwnerReference::default()
-    });
-    let identity = identity(&settings.pod)?;
-    let mut election = Election::new(requests.clone(), &settings.namespace, identity, owner);
-    let reporter = Reporter { controller: "tradingbot-operator".into(), instance: Some(settings.pod.clone()) };
-    let operator = Operator {
-        client: requests.clone(),
-        leadership: election.leadership(),
-        world,
-        revisions: Arc::new(Revisions::default()),
-        metrics: metrics.clone(),
-        recorder: Recorder::new(requests, reporter),
-        agent_image: settings.image,
-        namespace: settings.namespace.clone(),
-        scope: settings.scope,
-        board,
-        policies: Arc::default(),
-    };
+    let mut replica = Replica::new(requests, watching, &settings, metrics)?;
+    let admin = tokio::spawn(admin::serve(settings.admin, replica.readiness(), replica.page()));
     let end = tokio::select! {
-        () = serve(&mut election, &operator) => Ok(()),
+        biased;
         () = shutdown::requested() => Ok(()),
-        ended = watches.join_next() => Err(format!("A watch ended, which none ever should: {ended:?}.")),
+        why = replica.operate() => Err(why),
         ended = admin => Err(match ended {
             Ok(Err(error)) => format!("{} cannot be listened on: {error}. Set ADMIN_ADDRESS to a free one.", settings.admin),
             other => format!("The admin server ended: {other:?}."),
         }),
     };
     // The workers are gone by now, so nothing is written any more: the other replica need not wait.
-    election.release().await;
+    replica.release().await;
     info!("the operator ends");
     end
-}
-
-async fn serve(election: &mut Election, operator: &Operator) {
-    loop {
-        election.campaign().await;
-        operator.metrics.leading.set(1);
-        tokio::select! {
-            () = election.hold() => warn!("another replica may lead now; this one goes on watching"),
-            () = operator.lead() => {}
-        }
-        operator.metrics.leading.set(0);
-        operator.board.clear();
-        operator.policies.clear();
-    }
-}
-
-/// The pod's name and something new: a process that starts again in the same pod is another candidate.
-fn identity(pod: &str) -> Result<String, String> {
-    let mut random = [0u8; 4];
-    fill(&mut random).map_err(|error| format!("The kernel gives no random numbers: {error}."))?;
-    Ok(format!("{pod}-{:08x}", u32::from_be_bytes(random)))
 }

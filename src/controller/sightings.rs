@@ -2,27 +2,32 @@
 //!
 //! Renewals end here. Only a change that a decision depends on is passed on, so renewals cause no reconciles.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 
+use super::kept_timers;
 use super::registry::BotKey;
 use crate::api::lease;
 use crate::core::lease::LeaseRecord;
 use crate::core::silence::Sighting;
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 
 /// What the watch has seen of every bot's Lease.
 #[derive(Debug, Default)]
-pub struct Sightings(Mutex<HashMap<BotKey, Seen>>);
+pub struct Sightings(Mutex<BTreeMap<BotKey, Seen>>);
 
 #[derive(Debug)]
 struct Seen {
     sighting: Sighting,
     /// Everything but what a renewal changes; `None`: the Lease is absent.
     outline: Option<LeaseRecord>,
+    /// For [`Wrong::DecisionFromCache`].
+    #[cfg(feature = "wrong")]
+    object: Option<Lease>,
 }
 
 impl Sightings {
@@ -34,8 +39,23 @@ impl Sightings {
         let mut all = self.lock();
         let before = all.remove(key);
         let changed = before.as_ref().is_none_or(|seen| seen.outline != outline);
-        let sighting = Sighting::updated(before.map(|seen| seen.sighting), version.as_deref(), now);
-        all.insert(key.clone(), Seen { sighting, outline });
+        let before = match before {
+            None if wrong::is(Wrong::TimerKeptOverRestart) => kept_timers::taken_up(key, version.as_deref()),
+            before => before.map(|seen| seen.sighting),
+        };
+        let sighting = Sighting::updated(before, version.as_deref(), now);
+        if wrong::is(Wrong::TimerKeptOverRestart) {
+            kept_timers::keep(key, sighting.at);
+        }
+        all.insert(
+            key.clone(),
+            Seen {
+                sighting,
+                outline,
+                #[cfg(feature = "wrong")]
+                object: lease.cloned(),
+            },
+        );
         changed
     }
 
@@ -64,6 +84,12 @@ impl Sightings {
         self.lock().get(key).map(|seen| seen.sighting.clone())
     }
 
+    /// The Lease as the watch has it (`None`: absent), where it knows it at all.
+    #[cfg(feature = "wrong")]
+    pub fn cached(&self, key: &BotKey) -> Option<Option<Lease>> {
+        self.lock().get(key).map(|seen| seen.object.clone())
+    }
+
     /// Forgets a bot that is gone.
     pub fn forget(&self, key: &BotKey) {
         self.lock().remove(key);
@@ -76,7 +102,7 @@ impl Sightings {
         held.map(|seen| now.surely_elapsed_since(seen.sighting.at)).max().unwrap_or_default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BotKey, Seen>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<BotKey, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

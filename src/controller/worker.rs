@@ -4,9 +4,9 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -23,7 +23,7 @@ use super::children::Children;
 use super::conditions::{Troubles, ready_standbys};
 use super::credentials::{self, Access};
 use super::election::Leadership;
-use super::events;
+use super::events::{self, Publisher};
 use super::metrics::Metrics;
 use super::observe::{Observed, Revisions, observe};
 use super::policy_probe::{self, Enforcement, Policies};
@@ -36,6 +36,9 @@ use crate::api::names::FINALIZER;
 use crate::api::record::record_from;
 use crate::api::wanted::{revision, spec_from};
 use crate::core::failover::{Action, Memory, Record, decide};
+use crate::core::silence::Sighting;
+use crate::core::time::Wall;
+use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
 /// Everything that workers share.
@@ -52,7 +55,7 @@ pub struct Operator {
     /// What Prometheus sees.
     pub metrics: Metrics,
     /// Publishes Events.
-    pub recorder: Recorder,
+    pub events: Publisher,
     /// The image that agents are copied from.
     pub agent_image: String,
     /// Its namespace, where the Leases of accounts are.
@@ -85,6 +88,7 @@ impl Operator {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.world.registry.arrival() => {}
                 Some(ended) = workers.join_next() => {
                     if let Err(error) = ended {
@@ -292,6 +296,13 @@ impl Worker {
         if let Some(seen) = self.operator.world.sightings.of(&self.key).filter(|s| s.version == live) {
             self.memory.sighting = Some(seen);
         }
+        if wrong::is(Wrong::ExpiryByWallClock)
+            && let Some(renewed) = observed.lease.as_ref().and_then(|l| l.spec.as_ref()?.renew_time.as_ref())
+        {
+            let renewed = Wall(u64::try_from(renewed.0.as_millisecond()).unwrap_or_default());
+            let age = Duration::from_millis(observed.facts.wall.millis_since(renewed));
+            self.memory.sighting = Some(Sighting { version: live, at: clock::mono().minus(age) });
+        }
         let Some(holder) = observed.facts.account.as_ref().and_then(|account| account.holder.as_ref()) else { return };
         let key = BotKey::new(holder.bot.namespace.clone(), holder.bot.name.clone());
         if let Some(seen) = self.operator.world.sightings.of(&key).filter(|s| s.version == holder.lease_version) {
@@ -318,7 +329,7 @@ impl Worker {
         let ready = ready_standbys(after, &observed.facts);
         let backup = self.troubles.backup.as_ref().map(|view| view.status.clone());
         self.operator.board.set(self.key.clone(), Shown { record: after.clone(), ready, backup });
-        events::publish(&self.operator.recorder, &observed.bot.object_ref(&()), events::between(before, after));
+        self.operator.events.publish(&observed.bot.object_ref(&()), events::between(before, after));
     }
 
     async fn add_finalizer(&self, bot: &TradingBot) -> Result<(), CallError> {

@@ -1,20 +1,31 @@
 //! The operator's clocks, read into the values that the core computes with.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use jiff::Timestamp;
 
 use crate::core::time::{Mono, Wall};
 
 /// The pair that whoever *waits* for a Lease believes: `CLOCK_MONOTONIC` and `CLOCK_MONOTONIC_RAW` (design, rule 12).
 pub fn mono() -> Mono {
+    #[cfg(feature = "simulation")]
+    return crate::simulation::operator_mono();
+    #[cfg(not(feature = "simulation"))]
     Mono { first: read(libc::CLOCK_MONOTONIC), second: read(libc::CLOCK_MONOTONIC_RAW) }
 }
 
 /// Wall-clock milliseconds, for people and for fencing tokens.
 pub fn wall() -> Wall {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Wall(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    Wall(u64::try_from(timestamp().as_millisecond()).unwrap_or_default())
 }
 
+/// The same time of day, as objects carry it.
+pub fn timestamp() -> Timestamp {
+    #[cfg(feature = "simulation")]
+    return crate::simulation::operator_timestamp();
+    #[cfg(not(feature = "simulation"))]
+    Timestamp::now()
+}
+
+#[cfg(not(feature = "simulation"))]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writes, and both clocks exist on every Linux that Kubernetes runs on.

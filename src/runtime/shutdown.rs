@@ -9,6 +9,7 @@ pub async fn requested() {
         return std::future::pending().await;
     };
     tokio::select! {
+        biased;
         _ = term.recv() => {}
         _ = int.recv() => {}
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tradingbot::api::bot::TradingBot;
 use tradingbot::controller::backup::Backups;
 use tradingbot::controller::election::Leadership;
+use tradingbot::controller::events::Publisher;
 use tradingbot::controller::metrics::Metrics;
 use tradingbot::controller::observe::Observed;
 use tradingbot::controller::scope::Scope;
@@ -64,7 +65,7 @@ fn operator(leadership: Leadership, answers: Vec<Answer>) -> (Operator, Tape) {
         world: tradingbot::controller::watches::World::default(),
         revisions: Arc::default(),
         metrics: Metrics::new().unwrap(),
-        recorder: Recorder::new(client([]).0, reporter),
+        events: Publisher::new(Recorder::new(client([]).0, reporter)),
         agent_image: "example/operator:1".into(),
         namespace: "tradingbot-system".into(),
         scope: Scope::parse("").unwrap(),

@@ -122,7 +122,7 @@ impl Backups {
                 info!(job = failed.job, retry = name, "a failed backup is made once more");
                 let event = vec![events::retried(failed, &name)];
                 let about = kube::Resource::object_ref(&observed.bot, &());
-                crate::controller::events::publish(&operator.recorder, &about, event);
+                operator.events.publish(&about, event);
             }
         }
         Ok(())
@@ -234,7 +234,7 @@ impl Round<'_> {
             Ok(_) => {
                 warn!(job = run.job, why, "a backup was ended");
                 let about = kube::Resource::object_ref(&observed.bot, &());
-                crate::controller::events::publish(&operator.recorder, &about, vec![events::ending(run, why)]);
+                operator.events.publish(&about, vec![events::ending(run, why)]);
                 Ok(())
             }
             Err(CallError::NotFound(_)) => Ok(()),

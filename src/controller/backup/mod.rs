@@ -140,7 +140,7 @@ impl Backups {
             operator.metrics.backups.ended(&key, run);
         }
         let events = look.news.iter().filter_map(events::ended).collect();
-        super::events::publish(&operator.recorder, &kube::Resource::object_ref(&observed.bot, &()), events);
+        operator.events.publish(&kube::Resource::object_ref(&observed.bot, &()), events);
         self.told = look.ended;
         self.settled = !self.cron_jobs.is_empty();
     }

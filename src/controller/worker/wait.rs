@@ -108,6 +108,7 @@ impl Worker {
             }
         };
         tokio::select! {
+            biased;
             reasons = self.wake.reasons() => reasons,
             trigger = at => BTreeSet::from([trigger]),
             () = self.silence() => BTreeSet::from([Trigger::Silence]),
