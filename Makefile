@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  simulation test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds faults
+  simulation mutants test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds faults
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -63,6 +63,10 @@ model: ## search the model for a state in which two may trade
 
 simulation: ## operator and agents in a simulated cluster, and the cases that its API server has to pass
 	cargo test --package tradingbot-simulation
+
+mutants: ## small changes to src/core that no unit test notices (hours)  [ONLY=pattern] [AGAIN=1] [JOBS=2]
+	cargo test --package tradingbot-core
+	@JOBS=$(JOBS) AGAIN=$(AGAIN) tests/tools/mutants $(ONLY)
 
 test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KEEP=1 keeps the cluster]
 	@tests/all

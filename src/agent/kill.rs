@@ -3,17 +3,45 @@
 //! Everything here is for callers that must not allocate or lock: the guard thread and the guard process.
 
 use std::io::Error;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use crate::core::wrong::{self, Wrong};
+
+/// The bot's process group, for [`Wrong::GuardOnProcessGroup`] alone. The guard process was forked before it is known.
+static GROUP: AtomicI32 = AtomicI32::new(0);
+
+/// The bot was started at the head of this process group.
+pub(super) fn note_group(pid: i32) {
+    if wrong::is(Wrong::GuardOnProcessGroup) {
+        GROUP.store(pid, Ordering::SeqCst);
+    }
+}
 
 /// Sends SIGKILL to every process but PID 1 and the caller. The kernel does it under a lock that fork needs, too, so
 /// that a bot that forks fast does not get away.
 pub(super) fn everything() {
+    if wrong::is(Wrong::GuardOnProcessGroup) {
+        return the_bots_group();
+    }
     // SAFETY: no memory is involved.
     unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// What [`Wrong::GuardOnProcessGroup`] does.
+fn the_bots_group() {
+    let group = GROUP.load(Ordering::SeqCst);
+    if group != 0 {
+        // SAFETY: no memory is involved.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
 }
 
 /// Whether a process is left besides PID 1, the caller and `spared`. Zombies do not count: they run no more.
 /// Where the process table cannot be read, the answer is yes.
 pub(super) fn anything_left(spared: i32) -> bool {
+    if wrong::is(Wrong::GuardOnProcessGroup) {
+        return false;
+    }
     // SAFETY: getpid has no preconditions.
     let own = unsafe { libc::getpid() };
     // SAFETY: the path is a C string; the descriptor is closed below.

@@ -24,6 +24,7 @@ use crate::api::names::lease as key;
 use crate::core::agent::{Outcome, Setup, Write, WriteKind};
 use crate::core::ids::{BootId, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason};
+use crate::core::wrong::{self, Wrong};
 
 /// For one read or write. A request that was given up closes its connection, so that the next one makes a new one.
 const CALL: Duration = Duration::from_secs(2);
@@ -224,7 +225,9 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// was never used before.
 pub fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
     let note = |name: &str| format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
-    let test = |path: &str, value: String| json!({"op": "test", "path": path, "value": value});
+    let unpinned = wrong::is(Wrong::RenewalWithoutTest) && matches!(write.kind, WriteKind::Renew(_));
+    let pin = if unpinned { "add" } else { "test" };
+    let test = |path: &str, value: String| json!({"op": pin, "path": path, "value": value});
     let set = |path: &str, value: String| json!({"op": "add", "path": path, "value": value});
     let pinned_boot = match &write.kind {
         WriteKind::Claim => String::new(),

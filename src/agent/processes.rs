@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::kill;
 use super::surroundings::Surroundings;
 use crate::core::agent::{Exit, Leadership};
 
@@ -50,6 +51,7 @@ impl Processes {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).map_err(|error| error.to_string())?;
                 self.bot = Some(pid);
+                kill::note_group(pid);
                 Ok(pid)
             }
             Err(cause) => Err(self.cannot_start(&cause)),

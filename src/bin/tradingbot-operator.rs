@@ -12,6 +12,8 @@ crds  print the CustomResourceDefinitions as YAML";
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "wrong")]
+    tradingbot::core::wrong::choose_named(std::env::var("TRADINGBOT_WRONG").ok());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["run"] => serve().await,

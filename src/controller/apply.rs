@@ -34,6 +34,7 @@ use crate::core::account::{AccountRecord, BotRef};
 use crate::core::failover::{AccountWrite, Action, Decision, LeaseWrite, Memory, Record, RestoreRun, Role, Spec};
 use crate::core::ids::PodRef;
 use crate::core::lease::LeaseRecord;
+use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
 /// What carrying out a decision needs besides the decision.
@@ -196,14 +197,30 @@ impl Applier<'_> {
         lease::write(record, &mut object, granted);
         self.leadership.check()?;
         let written = if record.version.is_empty() {
-            call(leases.create(&PostParams::default(), &object)).await?
+            call(leases.create(&PostParams::default(), &object)).await
+        } else if wrong::is(Wrong::GrantWithoutVersion) && purpose == LeaseWrite::Grant {
+            self.overwrite_lease(&name, &object).await
         } else {
-            call(leases.replace(&name, &PostParams::default(), &object)).await?
+            call(leases.replace(&name, &PostParams::default(), &object)).await
+        };
+        let written = match written {
+            Err(CallError::Unknown(_)) if wrong::is(Wrong::UnknownWriteRetried) => {
+                self.overwrite_lease(&name, &object).await?
+            }
+            written => written?,
         };
         let holder = record.holder.as_ref().map(PodRef::to_string).unwrap_or_default();
         let epoch = record.epoch.unwrap_or_default();
         info!(%epoch, holder, permit = %record.effective_permit(), ?purpose, "Lease written");
         Ok(written.metadata.resource_version.unwrap_or_default())
+    }
+
+    /// A write over whatever the Lease has become: what [`Wrong::GrantWithoutVersion`] and [`Wrong::UnknownWriteRetried`]
+    /// do.
+    async fn overwrite_lease(&self, name: &str, object: &Lease) -> Result<Lease, CallError> {
+        let metadata = json!({"labels": object.metadata.labels, "annotations": object.metadata.annotations});
+        let patch = json!({"metadata": metadata, "spec": object.spec});
+        call(self.api::<Lease>().patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await
     }
 
     /// A PUT of the account's Lease at the observed version, or a create.

@@ -14,8 +14,10 @@ use kube::{Api, Client};
 use tracing::{debug, info, warn};
 
 use super::call::{CallError, call};
+use super::kept_timers;
 use crate::core::silence::{Link, Sighting, Silence, holder_deadline, judge};
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
 /// The name of the election Lease.
@@ -70,7 +72,15 @@ impl Leadership {
     fn proven(&self, sent_at: Mono) {
         let now = clock::mono();
         let mut known = self.lock();
-        known.link = Some(known.link.map_or_else(|| Link::new(sent_at, LONGEST_GAP), |l| l.proven(sent_at, now)));
+        let before = match known.link {
+            None if wrong::is(Wrong::TimerKeptOverRestart) => kept_timers::link(sent_at),
+            link => link,
+        };
+        let link = before.map_or_else(|| Link::new(sent_at, LONGEST_GAP), |l| l.proven(sent_at, now));
+        if wrong::is(Wrong::TimerKeptOverRestart) {
+            kept_timers::keep_link(link);
+        }
+        known.link = Some(link);
     }
 
     fn set_deadline(&self, deadline: Option<Mono>) {

@@ -14,6 +14,7 @@ pub mod election;
 pub mod events;
 pub mod finalize;
 pub mod jobs;
+pub mod kept_timers;
 pub mod metrics;
 pub mod nodes;
 pub mod observe;

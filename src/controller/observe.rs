@@ -22,6 +22,7 @@ use crate::api::names::{LABEL_BOT, LABEL_COMPONENT};
 use crate::api::operation::TradingBotOperation;
 use crate::core::failover::Observation;
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
 /// What was read, as objects and as the facts that decisions are made on.
@@ -92,7 +93,7 @@ pub async fn observe(
     let floor = revisions.highest();
     let (bot, lease, listed_pods, listed_jobs, operations) = tokio::try_join!(
         call(bots.get(&key.name)),
-        call(leases.get_opt(&key.name)),
+        read_lease(&leases, key, world),
         call(all_pods.list(&labelled)),
         call(all_jobs.list(&labelled)),
         open_operations(client, key, world),
@@ -130,6 +131,15 @@ pub async fn observe(
         operations,
         facts,
     })
+}
+
+async fn read_lease(leases: &Api<Lease>, key: &BotKey, world: &World) -> Result<Option<Lease>, CallError> {
+    if wrong::is(Wrong::DecisionFromCache)
+        && let Some(cached) = world.sightings.cached(key)
+    {
+        return Ok(cached);
+    }
+    call(leases.get_opt(&key.name)).await
 }
 
 async fn open_operations(client: &Client, key: &BotKey, world: &World) -> Result<Vec<TradingBotOperation>, CallError> {

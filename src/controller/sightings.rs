@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 
+use super::kept_timers;
 use super::registry::BotKey;
 use crate::api::lease;
 use crate::core::lease::LeaseRecord;
 use crate::core::silence::Sighting;
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 
 /// What the watch has seen of every bot's Lease.
 #[derive(Debug, Default)]
@@ -23,6 +25,9 @@ struct Seen {
     sighting: Sighting,
     /// Everything but what a renewal changes; `None`: the Lease is absent.
     outline: Option<LeaseRecord>,
+    /// For [`Wrong::DecisionFromCache`].
+    #[cfg(feature = "wrong")]
+    object: Option<Lease>,
 }
 
 impl Sightings {
@@ -34,8 +39,23 @@ impl Sightings {
         let mut all = self.lock();
         let before = all.remove(key);
         let changed = before.as_ref().is_none_or(|seen| seen.outline != outline);
-        let sighting = Sighting::updated(before.map(|seen| seen.sighting), version.as_deref(), now);
-        all.insert(key.clone(), Seen { sighting, outline });
+        let before = match before {
+            None if wrong::is(Wrong::TimerKeptOverRestart) => kept_timers::taken_up(key, version.as_deref()),
+            before => before.map(|seen| seen.sighting),
+        };
+        let sighting = Sighting::updated(before, version.as_deref(), now);
+        if wrong::is(Wrong::TimerKeptOverRestart) {
+            kept_timers::keep(key, sighting.at);
+        }
+        all.insert(
+            key.clone(),
+            Seen {
+                sighting,
+                outline,
+                #[cfg(feature = "wrong")]
+                object: lease.cloned(),
+            },
+        );
         changed
     }
 
@@ -62,6 +82,18 @@ impl Sightings {
     /// The last sighting of this bot's Lease.
     pub fn of(&self, key: &BotKey) -> Option<Sighting> {
         self.lock().get(key).map(|seen| seen.sighting.clone())
+    }
+
+    /// For [`Wrong::DecisionFromCache`]: the Lease as the watch has it (`None`: absent), where it knows it at all.
+    #[cfg(feature = "wrong")]
+    pub fn cached(&self, key: &BotKey) -> Option<Option<Lease>> {
+        self.lock().get(key).map(|seen| seen.object.clone())
+    }
+
+    /// A product keeps no such copy.
+    #[cfg(not(feature = "wrong"))]
+    pub fn cached(&self, _: &BotKey) -> Option<Option<Lease>> {
+        None
     }
 
     /// Forgets a bot that is gone.

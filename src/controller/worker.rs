@@ -4,6 +4,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
@@ -35,6 +36,9 @@ use crate::api::names::FINALIZER;
 use crate::api::record::record_from;
 use crate::api::wanted::{revision, spec_from};
 use crate::core::failover::{Action, Memory, Record, decide};
+use crate::core::silence::Sighting;
+use crate::core::time::Wall;
+use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
 /// Everything that workers share.
@@ -291,6 +295,13 @@ impl Worker {
         let live = observed.facts.lease.as_ref().map(|l| l.version.clone());
         if let Some(seen) = self.operator.world.sightings.of(&self.key).filter(|s| s.version == live) {
             self.memory.sighting = Some(seen);
+        }
+        if wrong::is(Wrong::ExpiryByWallClock)
+            && let Some(renewed) = observed.lease.as_ref().and_then(|l| l.spec.as_ref()?.renew_time.as_ref())
+        {
+            let renewed = Wall(u64::try_from(renewed.0.as_millisecond()).unwrap_or_default());
+            let age = Duration::from_millis(observed.facts.wall.millis_since(renewed));
+            self.memory.sighting = Some(Sighting { version: live, at: clock::mono().minus(age) });
         }
         let Some(holder) = observed.facts.account.as_ref().and_then(|account| account.holder.as_ref()) else { return };
         let key = BotKey::new(holder.bot.namespace.clone(), holder.bot.name.clone());

@@ -73,6 +73,12 @@ impl Link {
         Link { last_proof: sent_at, ..self }
     }
 
+    /// What [`Wrong::TimerKeptOverRestart`](super::wrong::Wrong::TimerKeptOverRestart) does: the chain goes on over a time
+    /// in which nobody looked.
+    pub fn taken_up(self, sent_at: Mono) -> Link {
+        Link { last_proof: sent_at, ..self }
+    }
+
     /// Whether more time has passed since the last proof than a living link would let pass.
     pub fn is_broken(&self, now: Mono) -> bool {
         now.possibly_elapsed_since(self.last_proof) > self.longest_gap

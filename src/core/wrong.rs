@@ -21,7 +21,7 @@ pub enum Wrong {
     EpochFromTransitions,
     /// A candidate may trade before its reconciliation succeeded (rule 5).
     PermitBeforeJob,
-    /// Renewals do not pin holder, boot and epoch (rule 7).
+    /// Renewals do not pin holder, boot and epoch, but write them (rule 7).
     RenewalWithoutTest,
     /// A pod object that is gone counts as evidence (rule 11).
     PodGoneAsEvidence,
@@ -113,7 +113,7 @@ pub const fn is(_: Wrong) -> bool {
 }
 
 #[cfg(feature = "wrong")]
-pub use chosen::{choose, is};
+pub use chosen::{choose, choose_named, is};
 
 #[cfg(feature = "wrong")]
 mod chosen {
@@ -126,6 +126,14 @@ mod chosen {
     /// Makes this mistake from now on, everywhere in the process, or none.
     pub fn choose(wrong: Option<Wrong>) {
         CHOSEN.store(wrong.map_or(0, |wrong| wrong as u8), Ordering::Relaxed);
+    }
+
+    /// The same by name, for programs: the value of `TRADINGBOT_WRONG`, where it is set.
+    ///
+    /// # Panics
+    /// Where there is no mistake of this name: what was to be caught would not be made.
+    pub fn choose_named(name: Option<String>) {
+        choose(name.map(|name| name.parse().unwrap_or_else(|unknown: String| panic!("TRADINGBOT_WRONG: {unknown}"))));
     }
 
     /// Whether this process makes the mistake.

@@ -17,3 +17,5 @@ mod proxy;
 mod sockets;
 mod start;
 mod switch;
+#[cfg(feature = "wrong")]
+mod wrong;

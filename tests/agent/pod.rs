@@ -122,6 +122,8 @@ impl Pod {
             .env("SHARED", self.shared.as_deref().unwrap_or(Path::new("")))
             .env("USER_ID", self.user.to_string());
         starter.env("SETSID", if self.terminal.is_some() { "setsid --ctty" } else { "" });
+        // A mistake that a build for tests is to make.
+        starter.envs(std::env::var_os("TRADINGBOT_WRONG").map(|name| ("TRADINGBOT_WRONG", name)));
         let variables = [
             ("TRADINGBOT_AGENT_CONFIG", self.config.to_string()),
             ("TRADINGBOT_NAME", "doge".into()),

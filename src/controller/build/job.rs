@@ -12,6 +12,7 @@ use crate::api::bot::{Reconciliation, TradingBot};
 use crate::api::names::{LABEL_COMPONENT, LABEL_TOKEN};
 use crate::core::failover::JobContext;
 use crate::core::ids::FencingToken;
+use crate::core::wrong::{self, Wrong};
 
 /// The kubelet ends a program that outlives its deadline; so long may it take to end then.
 const STOP_SECONDS: i64 = 10;
@@ -22,7 +23,7 @@ pub(super) const KEEP_SECONDS: i32 = 24 * 3600;
 
 /// The name of a token's Job; with the longest bot name and token it has 61 of the 63 characters that there may be.
 pub fn job_name(bot: &str, token: FencingToken) -> String {
-    format!("{bot}-r-{token}")
+    if wrong::is(Wrong::JobNameWithoutEpoch) { format!("{bot}-r") } else { format!("{bot}-r-{token}") }
 }
 
 /// The Job of `token`; `None` where no reconciliation is configured. Its first container reports.

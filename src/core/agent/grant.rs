@@ -5,6 +5,7 @@ use super::types::*;
 use crate::core::ids::Epoch;
 use crate::core::lease::{AgentState, LeaseRecord, Permit, Revoke, Terms};
 use crate::core::silence::GUARD;
+use crate::core::wrong::{self, Wrong};
 
 /// Whether terms can be kept at all. A grant with others is not taken up.
 pub fn can_be_kept(terms: &Terms) -> bool {
@@ -70,6 +71,8 @@ impl Machine<'_> {
             {
                 self.ours(record);
             }
+            // The operator permits a boot that it knows: somebody else wrote this, and may take it back.
+            (None, Stage::Claiming) if record.effective_permit() == Permit::Trade => self.taken(),
             (None, Stage::Claiming) => heed(hold, record),
             // Read before our claim was stored.
             (None, _) if !fresh => {}
@@ -86,10 +89,14 @@ impl Machine<'_> {
     fn ours(&mut self, record: &LeaseRecord) {
         let Some(hold) = &mut self.s.hold else { return };
         heed(hold, record);
+        if wrong::is(Wrong::PermitReplayed) && record.permit == Some(Permit::Trade) {
+            self.start_again();
+        }
+        let Some(hold) = &mut self.s.hold else { return };
         let value = |number: u64| format!("{}/{number}", self.setup.boot);
         let proven = hold.sent.filter(|(number, _)| record.renew == value(*number));
         if let Some((_, sent_at)) = proven {
-            hold.renewed = Some(sent_at);
+            hold.renewed = Some(if wrong::is(Wrong::DeadlineFromReply) { self.now } else { sent_at });
             hold.sent = None;
             if matches!(hold.stage, Stage::Claiming) {
                 hold.stage = Stage::Claimed;
@@ -99,6 +106,15 @@ impl Machine<'_> {
             hold.stage = Stage::Claimed;
             hold.sent = None;
             hold.next_write = self.now;
+        }
+    }
+
+    /// What [`Wrong::PermitReplayed`] does.
+    fn start_again(&mut self) {
+        let Some(hold) = self.s.hold.as_mut().filter(|hold| matches!(hold.stage, Stage::Stopping(_))) else { return };
+        (hold.stage, hold.permit) = (Stage::Claimed, Permit::Trade);
+        if self.s.process.is_gone() {
+            self.s.process = Process::Gone;
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::step::{Machine, leadership};
 use super::types::*;
+use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::Revoke;
 
 /// A standby that ran this long before it ended has not failed "again".
@@ -193,7 +194,7 @@ impl Machine<'_> {
     fn start(&mut self) {
         self.s.process = Process::Starting;
         let told = leadership(&self.s);
-        let role = if told.role == Role::Active { told } else { Leadership { role: Role::Standby, ..told } };
-        self.effects.push(Effect::Start(role));
+        let standby = Leadership { role: Role::Standby, epoch: Epoch(0), token: FencingToken(0) };
+        self.effects.push(Effect::Start(if told.role == Role::Active { told } else { standby }));
     }
 }

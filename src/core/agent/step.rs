@@ -8,6 +8,7 @@ use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::{AgentState, OnApiServerLoss, Permit, Revoke};
 use crate::core::silence::holder_deadline;
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 
 /// One step of an agent. The effects are to be carried out in order.
 pub fn step(setup: &Setup, state: State, input: Input, now: Mono) -> (State, Vec<Effect>) {
@@ -16,6 +17,8 @@ pub fn step(setup: &Setup, state: State, input: Input, now: Mono) -> (State, Vec
     // First, what time has already decided: no late answer and no late event undoes it.
     machine.heed_deadlines();
     machine.apply(input);
+    // What was learnt may set a deadline that has passed already: an agent that was frozen learns late of its own claim.
+    machine.heed_deadlines();
     machine.settle();
     machine.gate(passed);
     machine.guard();
@@ -302,7 +305,9 @@ impl Machine<'_> {
 
     fn send(&mut self, kind: WriteKind) {
         let Some(hold) = &mut self.s.hold else { return };
-        self.s.writes += 1;
+        if !(wrong::is(Wrong::RenewalRepeatsValue) && matches!(kind, WriteKind::Renew(_))) {
+            self.s.writes += 1;
+        }
         let number = self.s.writes;
         self.s.in_flight = Some(number);
         hold.sent = Some((number, self.now));

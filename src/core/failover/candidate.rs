@@ -8,6 +8,7 @@ use super::types::*;
 use crate::core::ids::PodRef;
 use crate::core::lease::{LeaseRecord, Permit};
 use crate::core::silence::Silence;
+use crate::core::wrong::{self, Wrong};
 
 /// How long a candidate may take to take the Lease up.
 const CLAIM_TIME: Duration = Duration::from_secs(10);
@@ -40,11 +41,11 @@ impl Round<'_> {
         }
         match self.reconcile(holder) {
             Reconciled::Stopped => return,
-            Reconciled::Waiting => {
+            Reconciled::Waiting if !wrong::is(Wrong::PermitBeforeJob) => {
                 return self.say(Phase::Preparing, format!("{} waits for the reconciliation.", holder.name));
             }
             Reconciled::After => return self.wait_for_earlier_job(holder),
-            Reconciled::Done => {}
+            Reconciled::Done | Reconciled::Waiting => {}
         }
         if let Some(current) = &mut self.record.current
             && current.reconciled.is_none()
@@ -56,7 +57,8 @@ impl Round<'_> {
         }
         let token = self.record.token;
         // Also this epoch's own one, where the policy that asked for it is gone from the spec.
-        let runs = self.seen.jobs.iter().any(|j| j.token == token && j.state == JobState::Running);
+        let runs = !wrong::is(Wrong::PermitBeforeJob)
+            && self.seen.jobs.iter().any(|j| j.token == token && j.state == JobState::Running);
         if self.record.jobs.iter().any(|t| *t != token || runs) {
             return self.wait_for_earlier_job(holder);
         }
@@ -123,7 +125,8 @@ impl Round<'_> {
             return Reconciled::Done;
         }
         let token = self.record.token;
-        let job = self.seen.jobs.iter().find(|j| j.token == token).map(|j| j.state.clone());
+        let of_epoch = |job: &&Job| job.token == token || wrong::is(Wrong::JobNameWithoutEpoch);
+        let job = self.seen.jobs.iter().find(of_epoch).map(|j| j.state.clone());
         match job {
             // Two that act at the exchange at once would undo each other's work, and the later token would come first.
             None if self.record.jobs.iter().any(|earlier| *earlier != token) => Reconciled::After,

@@ -7,6 +7,7 @@ use crate::core::ids::{FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord};
 use crate::core::silence::{Sighting, Silence, judge};
 use crate::core::time::Mono;
+use crate::core::wrong::{self, Wrong};
 
 /// Decides one round. Pure: the same arguments give the same answer.
 ///
@@ -88,6 +89,12 @@ impl Round<'_> {
     /// A live read counts as a sighting: another version than the remembered one starts the wait again.
     fn note_sighting(&mut self) {
         let version = self.seen.lease.as_ref().map(|l| l.version.as_str());
+        if wrong::is(Wrong::ExpiryGrantWithFreshVersion)
+            && let Some(ledger) = &self.record.trading
+            && self.silence(ledger.lease_duration) == Silence::Expired
+        {
+            return;
+        }
         self.memory.sighting = Some(Sighting::updated(self.memory.sighting.take(), version, self.now));
     }
 

@@ -7,6 +7,7 @@ use super::types::*;
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, Revoke};
 use crate::core::silence::required_silence;
+use crate::core::wrong::{self, Wrong};
 
 /// The longest pause between two grants of a move in which everyone has failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -342,7 +343,11 @@ impl Round<'_> {
     fn grant(&mut self, pod: PodRef) {
         let in_lease = self.seen.lease.as_ref();
         let over = self.record.epoch;
-        let epoch = Epoch::next(self.record.epoch, in_lease.and_then(|l| l.epoch));
+        let epoch = if wrong::is(Wrong::EpochFromTransitions) {
+            Epoch(in_lease.map_or(0, |l| u64::from(l.transitions) + u64::from(l.epoch.is_some())) + 1)
+        } else {
+            Epoch::next(self.record.epoch, in_lease.and_then(|l| l.epoch))
+        };
         let in_lease_token = in_lease.and_then(|l| l.token).filter(|t| t.is_plausible());
         let previous = self.record.token.max(in_lease_token.unwrap_or_default()).max(self.account_token());
         let token = FencingToken::next(previous, self.seen.wall);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::decide::Round;
 use super::types::*;
+use crate::core::ids::BootId;
 use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason, Revoke};
 use crate::core::silence::Silence;
+use crate::core::wrong::{self, Wrong};
 
 /// What the Lease itself proves about the ledger's epoch.
 pub(super) fn in_lease(ledger: &Ledger, lease: &LeaseRecord) -> Option<Evidence> {
@@ -28,9 +30,13 @@ pub(super) fn in_lease(ledger: &Ledger, lease: &LeaseRecord) -> Option<Evidence>
 
 /// What the kubelet proves: it saw the end of the very container that ran this boot.
 pub(super) fn in_pods(ledger: &Ledger, pods: &[Pod]) -> Option<Evidence> {
+    if wrong::is(Wrong::PodGoneAsEvidence) && pods.iter().all(|pod| pod.uid != ledger.pod.uid) {
+        return Some(Evidence::ContainerTerminated);
+    }
     let boot = ledger.boot.as_ref()?;
+    let this_boot = |ended: &BootId| ended == boot || wrong::is(Wrong::TerminatedWithoutBoot);
     pods.iter()
-        .any(|pod| pod.uid == ledger.pod.uid && pod.terminated_boots.contains(boot))
+        .any(|pod| pod.uid == ledger.pod.uid && pod.terminated_boots.iter().any(this_boot))
         .then_some(Evidence::ContainerTerminated)
 }
 

@@ -137,3 +137,28 @@ fn how_orders_are_fenced_is_told_with_every_renewal_and_a_change_with_the_next()
     world.pass(2_000);
     assert_eq!(world.answer().path, OrderPath::SocketsDestroyed);
 }
+
+/// As when the agent is frozen right after its claim, and thaws when another may trade already: the first that it sees
+/// is what the Lease said meanwhile.
+#[test]
+fn a_permit_that_is_seen_only_after_the_deadline_starts_nothing() {
+    for hot in [false, true] {
+        let mut world = World::new(hot).with(|setup| setup.promote_hook = true);
+        world.grant(1, Permit::Prepare);
+        world.seen();
+        if hot {
+            world.expect(is_start, "start of the standby");
+            world.feed(Input::Started);
+        }
+        let claim = world.expect_write();
+        assert!(matches!(world.store(&claim), Outcome::Answered(_)));
+        world.lease.permit = Some(Permit::Trade);
+        world.now = world.now.plus(Duration::from_secs(44));
+        world.effects.clear();
+        world.seen();
+        assert!(!world.effects.iter().any(|e| is_start(e) || *e == Effect::Promote), "{:?}", world.effects);
+        assert_ne!(world.role(), Role::Active);
+        world.everything_dies();
+        assert_eq!(world.released(), Some(ReleaseReason::RenewDeadline));
+    }
+}

@@ -126,3 +126,14 @@ fn a_crashed_hot_standby_is_started_at_once_when_it_may_trade() {
     let start = world.expect(is_start, "start");
     assert!(matches!(start, Effect::Start(Leadership { role: Role::Active, .. })));
 }
+
+/// The token in the environment of a process belongs into order ids: a standby has none, also while its pod is next.
+#[test]
+fn a_hot_process_that_starts_again_while_its_pod_is_a_candidate_is_told_no_epoch() {
+    let mut world = World::new(true).claimed();
+    world.feed(Input::Exited(Exit::Code(1)));
+    world.everything_dies();
+    world.pass(1_000);
+    let standby = Leadership { role: Role::Standby, epoch: Epoch(0), token: FencingToken(0) };
+    assert_eq!(world.expect(is_start, "start of the standby"), Effect::Start(standby));
+}

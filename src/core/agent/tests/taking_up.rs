@@ -157,3 +157,19 @@ fn an_agent_with_nothing_to_do_sleeps() {
     }
     assert_eq!(world.now, Mono::both(START).plus(Duration::from_secs(20)));
 }
+
+/// The operator permits a boot that it knows. Where somebody else writes `Trade` into a grant that nobody has taken up
+/// yet, and takes it back, the claim that is under way must not find a permit that was remembered.
+#[test]
+fn a_permit_that_was_seen_before_the_claim_is_none() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    world.permit(Permit::Trade);
+    world.lease.permit = Some(Permit::Prepare);
+    let outcome = world.store(&claim);
+    world.feed(Input::Wrote(claim.number, outcome));
+    assert!(!world.effects.iter().any(is_start), "{:?}", world.effects);
+    assert_eq!(world.role(), Role::Standby, "a grant that was tampered with is given up");
+}
