@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  simulation mutants test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds
+  simulation mutants test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds faults
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -91,6 +91,10 @@ bench-page: ## what a bot's check before an order costs, nanoseconds: target/ben
 
 gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [SERIES=2] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all
+
+faults: images ## the fault matrix, into docs/reliability.md and target/bench/faults.json  [ONLY=pattern] [ROUNDS=n] [KEEP=1]
+	tests/cluster/skewed target/images/skewed.tar
+	KEEP=$(KEEP) ONLY="$(ONLY)" ROUNDS=$(ROUNDS) MORE_IMAGES=target/images/skewed.tar tests/e2e/run --ignored faults_all
 
 # The agent as it is shipped; only the clients and servers around it are built for tests.
 bench-gate: ## what the order gate costs, and how exactly it cuts: target/bench/gate.json
