@@ -110,10 +110,18 @@ fn the_first_bot_ever_of_an_account_waits_for_nothing() {
 fn suspend_hands_the_account_over_and_the_first_waits_when_it_comes_back() {
     let mut two = Two::new();
     let first = token(&two.a);
+    let before = two.shared().lease().unwrap();
     two.a.spec.suspend = true;
     two.until_b_trades(S(10));
     assert!(token(&two.b) > first);
     assert_eq!(two.a.record.phase, Phase::Suspended);
+    let after = two.shared().lease().unwrap();
+    assert_eq!((before.transitions, after.transitions), (0, 1));
+    assert!(before.since.is_some() && after.since > before.since);
+    two.run(S(1));
+    let done = two.b.last_move();
+    let took = done.active.unwrap().millis_since(done.suspected);
+    assert!(took < 1_000, "the wait for another bot is not its own: {took} ms");
     two.a.spec.suspend = false;
     two.run(S(60));
     assert_eq!((two.a.record.blocked, two.a.trader()), (Some(Block::AccountHeld), None));

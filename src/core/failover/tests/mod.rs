@@ -2,7 +2,9 @@
 
 mod account;
 mod account_race;
+mod account_rules;
 mod agent;
+mod asked;
 mod candidates;
 mod crashes;
 mod evidence;
