@@ -52,8 +52,16 @@ fn a_candidate_that_dies_while_preparing_is_replaced_at_once() {
 
 #[test]
 fn a_candidate_whose_pod_or_node_is_lost_is_replaced_at_once() {
-    let losses: [fn(&mut Pod); 3] =
-        [|pod| pod.terminating = true, |pod| pod.finished = true, |pod| pod.node_lost = true];
+    let losses: [fn(&mut World); 5] = [
+        |world| world.pod("doge-1").pod.terminating = true,
+        |world| world.pod("doge-1").pod.finished = true,
+        |world| world.pod("doge-1").pod.node_lost = true,
+        |world| {
+            let pod = world.pod("doge-1");
+            pod.pod.terminated_boots = vec![pod.boot.clone()];
+        },
+        |world| world.tamper(|lease| lease.terms = None),
+    ];
     for lose in losses {
         let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
         world.job_fate = JobFate::Hangs;
@@ -61,7 +69,7 @@ fn a_candidate_whose_pod_or_node_is_lost_is_replaced_at_once() {
         world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
         // Its agent says nothing.
         world.pod("doge-1").faults.cut = true;
-        lose(&mut world.pod("doge-1").pod);
+        lose(&mut world);
         world.run(S(1));
         assert_eq!(world.record.current.as_ref().unwrap().to.as_ref().unwrap().name, "doge-2");
     }

@@ -93,6 +93,25 @@ fn block_does_not_retry_and_proceed_does_not_block() {
     }
 }
 
+/// Its Job is over by its deadline, and on a node that is cut off its program may still cancel orders.
+#[test]
+fn proceed_does_not_meet_a_program_that_failed_and_may_still_run() {
+    for reported in [true, false] {
+        let mut world = World::trading(reconciled(OnFailure::Proceed));
+        world.job_fate = JobFate::Hangs;
+        exit(&mut world);
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let made = world.millis;
+        world.jobs.last_mut().unwrap().state =
+            JobState::Failed("it ran longer than its deadline and was ended.".into());
+        world.run(S(60));
+        assert_eq!(world.trader(), None);
+        world.jobs.last_mut().unwrap().ended = reported;
+        world.until_active(S(60));
+        assert!(reported || world.millis - made >= 104_900);
+    }
+}
+
 #[test]
 fn discrepancies_block_until_a_person_decides() {
     let mut world = World::trading(reconciled(OnFailure::Retry));
