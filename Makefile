@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds
+  fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -60,6 +60,12 @@ unit: ## tests that need no cluster
 
 model: ## search the model for a state in which two may trade
 	cargo test --package tradingbot-model
+
+fuzz: ## look for inputs that break a promise, under coverage  [SECONDS=60 each] [TARGET=lease]
+	@tests/fuzz/run $(or $(SECONDS),60) $(TARGET)
+
+fuzz-replay: ## what make fuzz has found, step by step
+	FUZZ_TRACE=1 cargo test --test fuzz -- --ignored --nocapture what_was_found_is_mended
 
 test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KEEP=1 keeps the cluster]
 	@tests/all
