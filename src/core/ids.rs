@@ -163,9 +163,17 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_number_is_the_last_that_every_reader_of_json_gets_right() {
+        assert!(Epoch(9_007_199_254_740_991).is_plausible() && FencingToken(9_007_199_254_740_991).is_plausible());
+        assert!(!Epoch(9_007_199_254_740_992).is_plausible() && !FencingToken(9_007_199_254_740_992).is_plausible());
+    }
+
+    #[test]
     fn ids_round_trip_and_refuse_what_is_not_two_parts() {
         let boot: BootId = "u-1/abc".parse().unwrap();
         assert_eq!(boot.to_string(), "u-1/abc");
+        assert_eq!("doge-0/u-1".parse::<PodRef>().unwrap().to_string(), "doge-0/u-1");
+        assert_eq!((Epoch(7).to_string(), FencingToken(8).to_string()), ("7".into(), "8".into()));
         for bad in ["", "a", "/a", "a/", "a/b/c"] {
             assert!(bad.parse::<PodRef>().is_err(), "{bad}");
         }
