@@ -155,7 +155,7 @@ impl HostRule {
     pub fn matches(&self, target: &Target) -> bool {
         let host = match (&self.pattern, &target.host) {
             (Pattern::Exactly(host), asked) => host == asked,
-            (Pattern::Under(parent), Host::Name(name)) => name.len() > parent.len() && name.ends_with(parent),
+            (Pattern::Under(parent), Host::Name(name)) => name.ends_with(parent),
             (Pattern::Under(_), Host::Address(_)) => false,
         };
         host && self.port.is_none_or(|port| port == target.port)

@@ -35,15 +35,54 @@ fn only_the_own_pod_takes_a_grant_up() {
 
 #[test]
 fn a_revoked_or_untenable_grant_is_not_taken_up() {
+    let untenable = Terms { renew_deadline: Duration::from_secs(10), ..terms(OnApiServerLoss::Stop) };
+    for (permit, terms) in [
+        (Permit::Revoke, Some(terms(OnApiServerLoss::Stop))),
+        (Permit::Prepare, Some(untenable)),
+        (Permit::Prepare, None),
+    ] {
+        let mut world = World::new(false);
+        world.grant(1, permit);
+        world.lease.terms = terms;
+        world.seen();
+        world.expect_nothing();
+        assert_eq!(world.state.hold, None);
+    }
+}
+
+#[test]
+fn a_claim_is_repeated_while_the_lease_names_this_pod_and_given_up_when_it_is_revoked() {
     let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    // By a webhook, say: nothing speaks against it in the Lease.
+    world.feed(Input::Wrote(claim.number, Outcome::Refused(Some(world.lease.clone()))));
+    world.pass(500);
+    let again = world.expect_write();
+    assert_eq!(again.kind, WriteKind::Claim);
+    world.feed(Input::Wrote(again.number, Outcome::Unknown));
+    world.permit(Permit::Revoke);
+    world.pass(500);
+    world.expect_nothing();
+    assert_eq!(world.state.hold, None);
+}
+
+#[test]
+fn a_grant_that_is_revoked_while_the_claim_is_under_way_is_released() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    let stored = world.store(&claim);
     world.grant(1, Permit::Revoke);
     world.seen();
-    world.grant(1, Permit::Prepare);
-    world.lease.terms = Some(Terms { renew_deadline: Duration::from_secs(10), ..terms(OnApiServerLoss::Stop) });
-    world.seen();
-    world.lease.terms = None;
-    world.seen();
-    world.expect_nothing();
+    let Outcome::Answered(mut lease) = stored else { panic!("{stored:?}") };
+    lease.permit = Some(Permit::Revoke);
+    world.lease = lease.clone();
+    world.feed(Input::Wrote(claim.number, Outcome::Answered(lease)));
+    world.everything_dies();
+    assert_eq!(world.released(), Some(ReleaseReason::Revoked));
 }
 
 #[test]
