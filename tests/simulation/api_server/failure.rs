@@ -68,6 +68,38 @@ impl Failure {
         Failure::conflict(kind, name, &why)
     }
 
+    /// A DELETE of another object than the one that is there.
+    pub(super) fn another(kind: &Kind, name: &str, what: &str, wanted: &str, found: &str) -> Failure {
+        let become_of = if what == "UID" { "deleted and then recreated" } else { "modified" };
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": the {what} in the precondition ({wanted}) does not match the \
+             {what} in record ({found}). The object might have been {become_of}",
+            kind.qualified_kind()
+        );
+        let mut failure = Failure::about(409, "Conflict", kind, name, message);
+        failure.details["kind"] = json!(kind.kind);
+        failure
+    }
+
+    /// A PUT of a kind that must say which version it replaces.
+    pub(super) fn unversioned(kind: &Kind, name: &str) -> Failure {
+        let (field, why) = ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update");
+        let message = format!("{} \"{name}\" is invalid: {field}: {why}", kind.qualified());
+        let mut failure = Failure::about(422, "Invalid", kind, name, message);
+        failure.details["causes"] = json!([{"reason": "FieldValueInvalid", "message": why, "field": field}]);
+        failure
+    }
+
+    /// What a patch makes of an object cannot be read.
+    pub(super) fn unreadable(error: &str) -> Failure {
+        let why = format!("Invalid value: {error}");
+        let causes = json!([{"reason": "FieldValueInvalid", "message": why, "field": "patch"}]);
+        Failure {
+            details: json!({"causes": causes}),
+            ..Failure::new(422, "Invalid", format!(" \"\" is invalid: patch: {why}"))
+        }
+    }
+
     pub(super) fn forbidden(kind: &Kind, name: &str, why: &str) -> Failure {
         Failure::about(403, "Forbidden", kind, name, format!("{} \"{name}\" is forbidden: {why}", kind.qualified()))
     }

@@ -44,7 +44,7 @@ impl State {
             }
             other => return Err(Failure::unsupported(other)),
         }
-        let mut new = shape(kind, new)?;
+        let mut new = shape(kind, new).map_err(|failure| Failure::unreadable(&failure.message))?;
         place(&mut new, kind, namespace, Some(name))?;
         let version = text(&new, "resourceVersion");
         if !version.is_empty() && version != text(&old, "resourceVersion") {

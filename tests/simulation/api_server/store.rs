@@ -80,9 +80,9 @@ impl State {
     pub(super) fn put(&mut self, id: Id, mut object: Value) -> Arc<Value> {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.litter |= may_be_litter(&object);
         let object = Arc::new(object);
         let before = self.objects.insert(id.clone(), object.clone());
+        self.litter |= may_be_litter(before.as_deref(), &object);
         self.log(id, before, Some(object.clone()));
         object
     }
@@ -184,7 +184,9 @@ pub(super) fn kind_of(id: &Id) -> &'static Kind {
     KINDS.iter().find(|kind| kind.plural == id.0).unwrap_or(&KINDS[0])
 }
 
-fn may_be_litter(object: &Value) -> bool {
-    let meta = &object["metadata"];
-    !meta["ownerReferences"].is_null() || !meta["deletionTimestamp"].is_null()
+/// Whether the garbage collector has to look at a change.
+fn may_be_litter(before: Option<&Value>, after: &Value) -> bool {
+    let owners = |object: &Value| object["metadata"].get("ownerReferences").cloned();
+    let owned_anew = owners(after).is_some() && before.and_then(owners) != owners(after);
+    owned_anew || after["metadata"].get("deletionTimestamp").is_some()
 }

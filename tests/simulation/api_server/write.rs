@@ -152,8 +152,7 @@ impl State {
             return Err(Failure::precondition(kind, name, "UID", &uid, text(&old, "uid")));
         }
         if version.is_empty() && !kind.unconditional {
-            let why = "Invalid value: 0: must be specified for an update";
-            return Err(Failure::invalid(kind, name, "metadata.resourceVersion", "FieldValueInvalid", why));
+            return Err(Failure::unversioned(kind, name));
         }
         if !version.is_empty() && version != text(&old, "resourceVersion") {
             return Err(Failure::modified(kind, name));
