@@ -9,6 +9,7 @@ mod candidates;
 mod crashes;
 mod evidence;
 mod invariants;
+mod lost;
 mod outage;
 mod planned;
 mod policy;
