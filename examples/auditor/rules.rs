@@ -63,6 +63,11 @@ impl Auditor {
             }
         };
         self.sequence(&entry);
+        self.entry(entry);
+    }
+
+    /// Judges an entry, whether the log is whole or not.
+    pub fn entry(&mut self, entry: Entry) {
         match entry.kind {
             Kind::Marker if self.concerns(&entry) => {
                 if entry.recreated {
@@ -212,6 +217,11 @@ impl Auditor {
         }
     }
 
+    /// What was broken so far; the first [`MAX_VIOLATIONS`] of it.
+    pub fn violations(&self) -> &[Violation] {
+        &self.verdict.violations
+    }
+
     /// The verdict on what was read.
     pub fn finish(mut self) -> Verdict {
         for (name, account) in &self.accounts {
@@ -230,7 +240,7 @@ impl Auditor {
         }
         self.verdict.rounds.sort_by_key(|round| round.seq);
         self.verdict.rounds_counted = self.verdict.rounds.iter().filter(|round| round.counted).count() as u64;
-        self.verdict.ok = self.verdict.violations_by_rule.is_empty();
+        self.verdict.ok = self.violations().is_empty();
         self.verdict.microseconds = self.finished_us;
         self.verdict
     }

@@ -22,7 +22,6 @@ use crate::api::names::{LABEL_BOT, LABEL_COMPONENT};
 use crate::api::operation::TradingBotOperation;
 use crate::core::failover::Observation;
 use crate::core::time::Mono;
-#[cfg(feature = "wrong")]
 use crate::core::wrong::{self, Wrong};
 use crate::runtime::clock;
 
@@ -134,12 +133,7 @@ pub async fn observe(
     })
 }
 
-#[cfg_attr(
-    not(feature = "wrong"),
-    expect(unused_variables, reason = "what the watch knows is no ground for a decision")
-)]
 async fn read_lease(leases: &Api<Lease>, key: &BotKey, world: &World) -> Result<Option<Lease>, CallError> {
-    #[cfg(feature = "wrong")]
     if wrong::is(Wrong::DecisionFromCache)
         && let Some(cached) = world.sightings.cached(key)
     {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use kube::Config;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::metrics::Metrics;
 use super::replica::Replica;
 use super::scope::Scope;
 use crate::runtime::telemetry::LogFormat;
-use crate::runtime::{admin, client, shutdown};
+use crate::runtime::{admin, client, shutdown, skew};
 
 /// What the operator is told by its environment.
 #[derive(Clone, Debug)]
@@ -69,6 +69,9 @@ impl Settings {
 /// # Errors
 /// A sentence when the process cannot start.
 pub async fn run(settings: Settings) -> Result<(), String> {
+    if let Some(told) = skew::told() {
+        warn!("{told}");
+    }
     let config = Config::infer().await.map_err(|error| {
         format!("There is no cluster to work in: neither a service account nor a kubeconfig ({error}).")
     })?;

@@ -84,10 +84,16 @@ impl Sightings {
         self.lock().get(key).map(|seen| seen.sighting.clone())
     }
 
-    /// The Lease as the watch has it (`None`: absent), where it knows it at all.
+    /// For [`Wrong::DecisionFromCache`]: the Lease as the watch has it (`None`: absent), where it knows it at all.
     #[cfg(feature = "wrong")]
     pub fn cached(&self, key: &BotKey) -> Option<Option<Lease>> {
         self.lock().get(key).map(|seen| seen.object.clone())
+    }
+
+    /// A product keeps no such copy.
+    #[cfg(not(feature = "wrong"))]
+    pub fn cached(&self, _: &BotKey) -> Option<Option<Lease>> {
+        None
     }
 
     /// Forgets a bot that is gone.

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 
 use crate::core::time::{Mono, Wall};
+#[cfg(not(feature = "simulation"))]
+use crate::runtime::skew;
 
 /// The pair that whoever *waits* for a Lease believes: `CLOCK_MONOTONIC` and `CLOCK_MONOTONIC_RAW` (design, rule 12).
 pub fn mono() -> Mono {
     #[cfg(feature = "simulation")]
     return crate::simulation::operator_mono();
     #[cfg(not(feature = "simulation"))]
-    Mono { first: read(libc::CLOCK_MONOTONIC), second: read(libc::CLOCK_MONOTONIC_RAW) }
+    Mono { first: skew::reading(read(libc::CLOCK_MONOTONIC)), second: skew::reading(read(libc::CLOCK_MONOTONIC_RAW)) }
 }
 
 /// Wall-clock milliseconds, for people and for fencing tokens.
@@ -22,7 +24,7 @@ pub fn timestamp() -> Timestamp {
     #[cfg(feature = "simulation")]
     return crate::simulation::operator_timestamp();
     #[cfg(not(feature = "simulation"))]
-    Timestamp::now()
+    skew::wall(Timestamp::now())
 }
 
 #[cfg(not(feature = "simulation"))]

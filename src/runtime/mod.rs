@@ -6,4 +6,5 @@ pub mod clock;
 pub mod random;
 pub mod reach;
 pub mod shutdown;
+pub mod skew;
 pub mod telemetry;

@@ -7,6 +7,7 @@ mod bench;
 mod chart;
 mod credentials;
 mod failover;
+mod faults;
 mod gate;
 mod harness;
 mod privileges;

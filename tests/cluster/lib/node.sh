@@ -49,6 +49,7 @@ TOML
   "type": "host-local", "ranges": [[{"subnet": "$POD_NET.${node#node}.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 JSON
 
+  # Containers that tests kill again and again are started again at once, not after minutes.
   # Disk figures are meaningless where / is an overlay, so eviction by disk is off.
   cat >"$dir/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -59,11 +60,13 @@ cgroupDriver: cgroupfs
 cgroupRoot: /$CLUSTER_NAME/$node
 clusterDNS: [$SERVICE_NET.10]
 clusterDomain: cluster.local
+crashLoopBackOff: {maxContainerRestartPeriod: 2s}
 containerRuntimeEndpoint: unix://$(node_socket "$node")
 enforceNodeAllocatable: []
 evictionHard: {"nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%", "memory.available": "1Mi"}
 failCgroupV1: false
 failSwapOn: false
+featureGates: {KubeletCrashLoopBackOffMax: true}
 imageGCHighThresholdPercent: 100
 localStorageCapacityIsolation: false
 makeIPTablesUtilChains: false
@@ -90,6 +93,21 @@ node_start() { # node
   local node=$1
   rm -rf "${RUN:?}/$node/containerd"
   nsenter --net="/run/netns/$(netns "$node")" unshare -m --propagation private "$HERE/lib/boot-node" "$node"
+}
+
+# In the node's own namespaces.
+spawn_kubelet() { # node
+  local node=$1 dir=$STATE/$1
+  spawn "$CLUSTER_NAME/$node" "kubelet-$node" "$BIN/kubelet" --config "$dir/kubelet.yaml" --kubeconfig "$dir/kubelet.conf" \
+    --hostname-override "$node" --node-ip "$(node_address "$node")" \
+    --node-labels "topology.kubernetes.io/zone=$(node_zone "$node"),topology.kubernetes.io/region=test"
+}
+
+# A kubelet alone, in the namespaces that the node's containerd lives in.
+node_start_kubelet() { # node
+  local containerd
+  containerd=$(recorded_pid "containerd-$1") || die "The node $1 has no power: use power-on."
+  nsenter --target "$containerd" --net --mount "$HERE/lib/boot-kubelet" "$1"
 }
 
 # As a power cut: the link goes first, so that nobody hears the dying processes, then all of it at one moment.

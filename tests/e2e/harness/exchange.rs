@@ -12,6 +12,9 @@ use super::verdict::{Rule, Verdict};
 /// A round counts only if the old active was seen trading so shortly before the fault.
 const ROUND_MICROSECONDS: u64 = 200_000;
 
+/// So many entries before a mark there is one of the account that is as fresh, however many trade beside it.
+const RECENT: u64 = 1000;
+
 /// One exchange, reached through the API server.
 #[derive(Clone)]
 pub struct Exchange {
@@ -94,6 +97,12 @@ impl Exchange {
         serde_json::from_str(&text).expect("an entry")
     }
 
+    /// The same; `None` where the exchange cannot be reached.
+    pub async fn try_mark(&self, body: Value) -> Option<Entry> {
+        let text = self.cluster.post(&format!("{}/control/mark", self.base), &body).await.ok()?;
+        Some(serde_json::from_str(&text).expect("an entry"))
+    }
+
     /// Marks the moment of a fault, right after an order of the active: otherwise the round would prove nothing.
     pub async fn begin_round(&self, account: &str, text: &str) -> Round {
         until("an order right before the mark", Duration::from_secs(10), async || {
@@ -102,7 +111,7 @@ impl Exchange {
             let order = if order.seq < marker.seq {
                 order
             } else {
-                let all = self.orders(account, 0).await;
+                let all = self.orders(account, marker.seq.saturating_sub(RECENT)).await;
                 all.into_iter().rfind(|o| o.seq < marker.seq)?
             };
             let fresh = marker.us - order.us < ROUND_MICROSECONDS;

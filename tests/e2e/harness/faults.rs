@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, OPERATOR, SYSTEM};
 use super::shell::{self, cluster_env, fault};
 
 /// Faults of nodes, pods and the API server.
@@ -17,19 +17,19 @@ pub struct Faults {
 
 /// A fault that lasts; healed at the latest when this is dropped.
 #[must_use = "a fault heals as soon as this is dropped"]
-pub struct Fault {
+pub struct Lasting {
     run: fn(&[&str]) -> Result<(), String>,
     heal: Option<Vec<String>>,
 }
 
-impl Fault {
-    fn new(does: &[&str], heals: &[&str]) -> Fault {
+impl Lasting {
+    fn new(does: &[&str], heals: &[&str]) -> Lasting {
         Self::by(fault, does, heals)
     }
 
-    fn by(run: fn(&[&str]) -> Result<(), String>, does: &[&str], heals: &[&str]) -> Fault {
+    fn by(run: fn(&[&str]) -> Result<(), String>, does: &[&str], heals: &[&str]) -> Lasting {
         // First the guard: a fault that was half made is healed as well.
-        let guard = Fault { run, heal: Some(heals.iter().map(|s| (*s).to_owned()).collect()) };
+        let guard = Lasting { run, heal: Some(heals.iter().map(|s| (*s).to_owned()).collect()) };
         run(does).unwrap_or_else(|failed| panic!("{failed}"));
         guard
     }
@@ -49,7 +49,7 @@ impl Fault {
     }
 }
 
-impl Drop for Fault {
+impl Drop for Lasting {
     fn drop(&mut self) {
         self.undo();
     }
@@ -57,38 +57,89 @@ impl Drop for Fault {
 
 impl Faults {
     /// Everything between a node with its pods and the API server is lost; the exchange stays in reach.
-    pub fn cut_api(&self, node: &str) -> Fault {
-        Fault::new(&["cut-api", node], &["heal-api", node])
+    pub fn cut_api(&self, node: &str) -> Lasting {
+        Lasting::new(&["cut-api", node], &["heal-api", node])
     }
 
     /// No TCP connection to this port passes a node, as with a network plugin that enforces policies.
-    pub fn close_port(&self, node: &str, port: u16) -> Fault {
-        Fault::new(&["close-port", node, &port.to_string()], &["open-port", node, &port.to_string()])
+    pub fn close_port(&self, node: &str, port: u16) -> Lasting {
+        Lasting::new(&["close-port", node, &port.to_string()], &["open-port", node, &port.to_string()])
     }
 
     /// The cable of a node is pulled: its pods reach nothing outside of it, the exchange neither.
-    pub fn cut_link(&self, node: &str) -> Fault {
-        Fault::new(&["cut-link", node], &["heal-link", node])
+    pub fn cut_link(&self, node: &str) -> Lasting {
+        Lasting::new(&["cut-link", node], &["heal-link", node])
+    }
+
+    /// Nothing arrives at a node any more.
+    pub fn cut_in(&self, node: &str) -> Lasting {
+        Lasting::new(&["cut-in", node], &["heal-in", node])
+    }
+
+    /// Nothing leaves a node any more.
+    pub fn cut_out(&self, node: &str) -> Lasting {
+        Lasting::new(&["cut-out", node], &["heal-out", node])
+    }
+
+    /// A node's pods and this address exchange nothing more.
+    pub fn cut_address(&self, node: &str, address: &str) -> Lasting {
+        Lasting::new(&["cut-address", node, address], &["heal-address", node, address])
+    }
+
+    /// The kubelet of a node is gone; its pods run on.
+    pub fn stop_kubelet(&self, node: &str) -> Lasting {
+        Lasting::new(&["stop-kubelet", node], &["start-kubelet", node])
     }
 
     /// The power of a node fails.
-    pub fn power_off(&self, node: &str) -> Fault {
-        Fault::new(&["power-off", node], &["power-on", node])
+    pub fn power_off(&self, node: &str) -> Lasting {
+        Lasting::new(&["power-off", node], &["power-on", node])
     }
 
     /// All processes of a pod stand still without knowing it.
-    pub fn freeze(&self, pod_uid: &str) -> Fault {
-        Fault::new(&["freeze", pod_uid], &["thaw", pod_uid])
+    pub fn freeze(&self, pod_uid: &str) -> Lasting {
+        Lasting::new(&["freeze", pod_uid], &["thaw", pod_uid])
     }
 
     /// A node takes no new pods, as before it is drained.
-    pub fn cordon(&self, node: &str) -> Fault {
-        Fault::by(shell::kubectl_done, &["cordon", node], &["uncordon", node])
+    pub fn cordon(&self, node: &str) -> Lasting {
+        Lasting::by(shell::kubectl_done, &["cordon", node], &["uncordon", node])
+    }
+
+    /// No replica of the operator that is installed runs.
+    pub fn scale_operator_down(&self) -> Lasting {
+        let scale = |replicas| ["-n", SYSTEM, "scale", "deployment", OPERATOR, replicas];
+        Lasting::by(shell::kubectl_done, &scale("--replicas=0"), &scale("--replicas=2"))
     }
 
     /// The API server is gone.
-    pub fn stop_apiserver(&self) -> Fault {
-        Fault::new(&["stop-apiserver"], &["start-apiserver"])
+    pub fn stop_apiserver(&self) -> Lasting {
+        Lasting::new(&["stop-apiserver"], &["start-apiserver"])
+    }
+
+    /// The API server stands still.
+    pub fn pause_apiserver(&self) -> Lasting {
+        Lasting::new(&["pause-apiserver"], &["resume-apiserver"])
+    }
+
+    /// The API server's store stands still.
+    pub fn pause_etcd(&self) -> Lasting {
+        Lasting::new(&["pause-etcd"], &["resume-etcd"])
+    }
+
+    /// Keeps a copy of the store, which [`Faults::restore_etcd`] puts back.
+    pub fn save_etcd(&self) {
+        fault(&["save-etcd"]).unwrap_or_else(|failed| panic!("{failed}"));
+    }
+
+    /// The store is lost and is again what it was when it was saved.
+    pub fn restore_etcd(&self) {
+        fault(&["restore-etcd"]).unwrap_or_else(|failed| panic!("{failed}"));
+    }
+
+    /// What pods ask of the API server goes to this port of the machine.
+    pub fn divert_api(&self, port: u16) -> Lasting {
+        Lasting::new(&["divert-api", &port.to_string()], &["undivert-api"])
     }
 
     /// Finds the first process of a pod's container, so that the kill itself takes no time.
@@ -167,6 +218,42 @@ impl Process {
         let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?;
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?.replace('\0', " ");
         Some(Process { outside: pid, inside: inside.parse().ok()?, command })
+    }
+}
+
+/// Processes that stand still until this is dropped.
+#[must_use = "they go on as soon as this is dropped"]
+pub struct Stopped(Vec<Process>);
+
+impl Stopped {
+    /// SIGSTOP to all of them at once.
+    pub fn all(processes: Vec<Process>) -> Stopped {
+        let stopped = Stopped(processes);
+        stopped.send("STOP");
+        stopped
+    }
+
+    /// Whether each of them is there and stands still.
+    pub fn stand_still(&self) -> bool {
+        let still = |process: &Process| {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", process.outside)).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("State:") && line.contains('T'))
+        };
+        !self.0.is_empty() && self.0.iter().all(still)
+    }
+
+    /// Some may be gone by now.
+    fn send(&self, signal: &str) {
+        let ids: Vec<String> = self.0.iter().map(|process| process.outside.to_string()).collect();
+        if !ids.is_empty() {
+            let _ = Command::new("kill").args(["-s", signal]).args(ids).stderr(std::process::Stdio::null()).status();
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.send("CONT");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -44,11 +45,22 @@ impl Operator {
 
     /// The leader's process, to be killed.
     pub async fn aim_at_leader(&self) -> Aim {
-        let leader = self.leader().await;
+        self.aim(&self.leader().await).await
+    }
+
+    /// The processes of all replicas.
+    pub async fn aims(&self) -> Vec<Aim> {
         let pods: Api<Pod> = Api::namespaced(self.cluster.client.clone(), SYSTEM);
-        let pod = pods.get(&leader).await.expect("the leader's pod");
+        let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={OPERATOR}"));
+        let list = pods.list(&ours).await.expect("the operator's pods");
+        join_all(list.items.iter().map(async |pod| self.aim(&pod.name_any()).await)).await
+    }
+
+    async fn aim(&self, name: &str) -> Aim {
+        let pods: Api<Pod> = Api::namespaced(self.cluster.client.clone(), SYSTEM);
+        let pod = pods.get(name).await.expect("the operator's pod");
         let container = pod.spec.and_then(|s| s.containers.first().map(|c| c.name.clone())).expect("a container");
-        Faults { cluster: self.cluster.clone() }.aim(SYSTEM, &leader, &container).await
+        Faults { cluster: self.cluster.clone() }.aim(SYSTEM, name, &container).await
     }
 
     /// Waits until a replica other than this one leads.

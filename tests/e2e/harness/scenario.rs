@@ -62,7 +62,8 @@ fn assert_in_time(in_time: bool, world: &World, limit: Duration) -> Option<Strin
     (!in_time).then(|| format!("the scenario {} did not end within {} s", world.name, limit.as_secs()))
 }
 
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_else(|| "a panic".into())
 }

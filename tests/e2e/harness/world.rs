@@ -186,6 +186,11 @@ impl World {
         diagnosis::write(self.name, &self.namespace, exchange, failure).await;
     }
 
+    /// The same in the middle of a story, in a folder of this name.
+    pub async fn keep_evidence_of(&self, name: &str, text: &str) {
+        diagnosis::write(name, &self.namespace, self.exchange.get().cloned(), text).await;
+    }
+
     /// Removes the namespace, without waiting for it; KEEP=namespaces leaves it.
     pub async fn remove(&self) {
         if keeps_namespaces() {

@@ -6,7 +6,7 @@ use super::shared_account::{ACCOUNT, SharedAccount};
 use super::world::*;
 use crate::core::account::Holder;
 use crate::core::failover::*;
-use crate::core::ids::FencingToken;
+use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::OnApiServerLoss;
 use crate::core::silence::required_silence;
 
@@ -246,6 +246,17 @@ fn an_account_lease_edited_while_somebody_trades_lets_nobody_trade_beside() {
         two.run(S(5));
         assert_eq!(two.shared().lease().unwrap().token, Some(token(&two.a)));
     }
+}
+
+#[test]
+fn an_epoch_of_the_account_that_nobody_can_have_granted_is_passed_over() {
+    let mut two = Two::new();
+    two.shared().tamper(|lease| lease.as_mut().unwrap().epoch = Some(Epoch(u64::MAX)));
+    two.run(S(5));
+    two.a.spec.suspend = true;
+    two.until_b_trades(S(60));
+    let epoch = two.shared().lease().unwrap().epoch;
+    assert!(epoch.is_some_and(|epoch| epoch > Epoch(0) && epoch < Epoch(100)), "{epoch:?}");
 }
 
 #[test]

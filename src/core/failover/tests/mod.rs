@@ -15,6 +15,7 @@ mod restore;
 mod restore_jobs;
 mod restore_schedules;
 mod rollout;
+mod rules;
 mod shared_account;
 mod start;
 mod stopping;

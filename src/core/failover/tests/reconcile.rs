@@ -130,6 +130,19 @@ fn a_job_that_cannot_be_created_is_a_failed_one_at_its_deadline() {
 }
 
 #[test]
+fn a_job_that_hangs_or_is_never_made_has_failed_when_its_deadline_and_the_grace_are_over() {
+    for refused in [false, true] {
+        let mut world = World::trading(reconciled(OnFailure::Block));
+        world.job_fate = JobFate::Hangs;
+        world.creates_refused = refused;
+        exit(&mut world);
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let took = world.run_until("blocked", S(120), |w| w.record.blocked.is_some());
+        assert!((104_900..=105_200).contains(&took), "{took} ms");
+    }
+}
+
+#[test]
 fn a_job_that_vanishes_is_made_again() {
     let mut world = World::trading(reconciled(OnFailure::Block));
     world.job_fate = JobFate::Hangs;
