@@ -39,7 +39,8 @@ fn released() -> LeaseRecord {
 #[test]
 fn only_a_release_by_that_boot_in_that_epoch_is_one() {
     assert_eq!(in_lease(&ledger(), &released()), Some(Evidence::Released));
-    let others: [(&str, fn(&mut LeaseRecord)); 7] = [
+    type Change = fn(&mut LeaseRecord);
+    let others: [(&str, Change); 7] = [
         ("an earlier epoch", |lease| lease.epoch = Some(Epoch(2))),
         ("no epoch", |lease| lease.epoch = None),
         ("a holder", |lease| lease.holder = Some(pod("u0"))),
