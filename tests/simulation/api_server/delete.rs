@@ -22,7 +22,6 @@ impl State {
         namespace: &str,
         name: &str,
         options: &Value,
-        dry: bool,
     ) -> Result<Value, Failure> {
         let Some(old) = self.get(kind, namespace, name) else { return Err(Failure::not_found(kind, name)) };
         for (what, said, found) in [("UID", "uid", "uid"), ("ResourceVersion", "resourceVersion", "resourceVersion")] {
@@ -32,7 +31,7 @@ impl State {
                 return Err(Failure::another(kind, name, what, wanted, text(&old, found)));
             }
         }
-        let dry = dry || options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
+        let dry = options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
         let (grace, end) = self.grace(kind, &old, options);
         let finalizers = finalizers(kind, &old, options);
         if grace == 0 && finalizers.is_empty() && !holds_contents(kind, &old) {

@@ -63,8 +63,13 @@ impl Failure {
         Failure::conflict(kind, name, why)
     }
 
-    pub(super) fn precondition(kind: &Kind, name: &str, what: &str, wanted: &str, found: &str) -> Failure {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+    /// A PUT of another object than the one that is there.
+    pub(super) fn precondition(kind: &Kind, namespace: &str, name: &str, wanted: &str, found: &str) -> Failure {
+        let key = format!("/registry/{}/{namespace}/{name}", kind.plural);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+             UID in precondition: {wanted}, UID in object meta: {found}"
+        );
         Failure::conflict(kind, name, &why)
     }
 
@@ -126,10 +131,9 @@ impl Failure {
         Failure::new(415, "UnsupportedMediaType", message)
     }
 
-    pub(super) fn internal(message: impl Into<String>) -> Failure {
-        let message = message.into();
-        let details = json!({"causes": [{"message": message}]});
-        Failure { details, ..Failure::new(500, "InternalError", format!("Internal error occurred: {message}")) }
+    /// An error that the real server, too, passes on as it is.
+    pub(super) fn without_reason(message: impl Into<String>) -> Failure {
+        Failure::new(500, "", message)
     }
 
     /// The past that was asked for is forgotten.
@@ -196,6 +200,9 @@ impl Failure {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if self.reason.is_empty() {
+            status.as_object_mut().map(|status| status.remove("reason"));
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }

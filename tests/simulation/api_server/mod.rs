@@ -176,14 +176,14 @@ impl ApiServer {
     /// one.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) -> bool {
         let policy = json!({"propagationPolicy": "Background"});
-        self.0.with(|state| state.delete(known(plural), namespace, name, &policy, false)).is_ok()
+        self.0.with(|state| state.delete(known(plural), namespace, name, &policy)).is_ok()
     }
 
     /// Takes an object away without a grace period, as a kubelet does with a pod whose containers have ended. Answers
     /// whether there was one.
     pub fn remove(&self, plural: &str, namespace: &str, name: &str) -> bool {
         let options = json!({"propagationPolicy": "Background", "gracePeriodSeconds": 0});
-        self.0.with(|state| state.delete(known(plural), namespace, name, &options, false)).is_ok()
+        self.0.with(|state| state.delete(known(plural), namespace, name, &options)).is_ok()
     }
 
     /// Resolves at the next change of anything.

@@ -132,7 +132,7 @@ pub async fn an_apply_needs_a_manager_and_the_right_version(world: &World) {
     world.patch(&path(world, "fieldManager=operator"), APPLY, &stale).await.refused(409, "Conflict");
     let mut other = config(json!({"a": "2"}));
     other["metadata"]["uid"] = json!("another");
-    world.patch(&path(world, "fieldManager=operator"), APPLY, &other).await.refused(409, "Conflict");
+    world.patch(&path(world, "fieldManager=operator"), APPLY, &other).await.refused(422, "Invalid");
     let mut missing = config(json!({"a": "2"}));
     missing["metadata"] = json!({"name": "btc", "uid": "another"});
     let elsewhere = world.path(CORE, "configmaps/btc?fieldManager=operator");

@@ -74,7 +74,7 @@ pub async fn a_dry_run_stores_nothing(world: &World) {
     world.get(&world.path(LEASES, "leases/doge")).await.refused(404, "NotFound");
     let made = world.lease("doge").await;
     world.post(&world.path(LEASES, "leases?dryRun=All"), &lease("doge")).await.refused(409, "AlreadyExists");
-    world.delete(&world.path(LEASES, "leases/doge?dryRun=All"), &json!({})).await.done();
+    world.delete(&world.path(LEASES, "leases/doge"), &json!({"dryRun": ["All"]})).await.done();
     let kept = world.get(&world.path(LEASES, "leases/doge")).await.done();
     assert_eq!(version(&kept), version(&made));
 }
@@ -83,9 +83,7 @@ pub async fn a_version_is_refused(world: &World) {
     let mut object = lease("doge");
     object["metadata"]["resourceVersion"] = json!("7");
     let answer = world.post(&world.path(LEASES, "leases"), &object).await;
-    assert!(
-        answer.refused(500, "InternalError").contains("resourceVersion should not be set on objects to be created")
-    );
+    assert!(answer.refused(500, "").contains("resourceVersion should not be set on objects to be created"));
 }
 
 pub async fn a_status_is_set_by_its_subresource_alone(world: &World) {

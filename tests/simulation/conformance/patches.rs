@@ -99,12 +99,15 @@ pub async fn a_path_that_leads_nowhere_is_refused(world: &World) {
     for operation in [
         json!({"op": "add", "path": "/metadata/annotations/note", "value": "x"}),
         json!({"op": "remove", "path": "/data/nothing"}),
-        json!({"op": "replace", "path": "/data/nothing", "value": "x"}),
+        json!({"op": "replace", "path": "/metadata/annotations/note", "value": "x"}),
         json!({"op": "remove", "path": "/metadata/finalizers/0"}),
     ] {
         let answer = world.patch(&path, JSON_PATCH, &json!([operation])).await;
         assert_eq!(answer.code, 422, "{operation}: {}", answer.body);
     }
+    // What is not there is replaced where it could be.
+    let replace = json!([{"op": "replace", "path": "/data/nothing", "value": "x"}]);
+    assert_eq!(world.patch(&path, JSON_PATCH, &replace).await.done()["data"], json!({"a": "1", "nothing": "x"}));
 }
 
 pub async fn what_cannot_be_read_is_refused(world: &World) {

@@ -57,8 +57,10 @@ pub async fn a_name_or_uid_of_another_object_is_refused(world: &World) {
     made["metadata"]["uid"] = json!("another");
     let message = world.put(&world.path(LEASES, "leases/doge"), &made).await.refused(409, "Conflict");
     let wanted = format!(
-        "Operation cannot be fulfilled on leases.coordination.k8s.io \"doge\": Precondition failed: UID in precondition: \
-         another, UID in object meta: {true_uid}"
+        "Operation cannot be fulfilled on leases.coordination.k8s.io \"doge\": StorageError: invalid object, Code: 4, Key: \
+         /registry/leases/{}/doge, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: \
+         another, UID in object meta: {true_uid}",
+        world.namespace
     );
     assert_eq!(message, wanted);
 }

@@ -52,8 +52,13 @@ pub async fn labels_and_fields_select(world: &World) {
         let path = world.path(CORE, &format!("configmaps?labelSelector={labels}&fieldSelector={fields}"));
         assert_eq!(names(&world.get(&path).await.done()), wanted, "{labels} {fields}");
     }
-    let unknown = world.get(&world.path(LEASES, "leases?fieldSelector=spec.holderIdentity%3Dx")).await;
-    assert!(unknown.refused(400, "BadRequest").contains("field label not supported: spec.holderIdentity"));
+    let ask = async |group: &str, kind: &str| {
+        let answer = world.get(&world.path(group, &format!("{kind}?fieldSelector=spec.x%3Dx"))).await;
+        answer.refused(400, "BadRequest")
+    };
+    assert!(ask(LEASES, "leases").await.contains("\"spec.x\" is not a known field selector"));
+    assert!(ask(CORE, "pods").await.contains("field label not supported: spec.x"));
+    assert!(ask(OURS, "tradingbots").await.contains("field label not supported: spec.x"));
 }
 
 pub async fn a_list_comes_in_pages_of_one_version(world: &World) {

@@ -36,8 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct World {
     pub client: Client,
     pub namespace: String,
-    /// The simulated one; `None`: it is a real one.
-    pub simulated: Option<ApiServer>,
 }
 
 /// An answer: its status code and its body.
@@ -72,7 +70,7 @@ impl World {
     pub async fn simulated() -> World {
         let server = ApiServer::new(7);
         let client = server.client(std::sync::Arc::new(Direct));
-        World::with_namespace(client, Some(server)).await
+        World::with_namespace(client).await
     }
 
     pub async fn real() -> World {
@@ -80,14 +78,14 @@ impl World {
         let config = Config::from_custom_kubeconfig(file, &Default::default()).await.expect("the kubeconfig is valid");
         let client = Client::try_from(config).expect("a client");
         install(&client).await;
-        World::with_namespace(client, None).await
+        World::with_namespace(client).await
     }
 
-    async fn with_namespace(client: Client, simulated: Option<ApiServer>) -> World {
+    async fn with_namespace(client: Client) -> World {
         let object = serde_json::from_value(json!({"metadata": {"generateName": "conformance-"}})).unwrap();
         let made =
             Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.expect("a namespace");
-        let world = World { client, namespace: made.name_any(), simulated };
+        let world = World { client, namespace: made.name_any() };
         let accounts = Api::<ServiceAccount>::namespaced(world.client.clone(), &world.namespace);
         world
             .soon("the account of pods", async || accounts.get_opt("default").await.expect("an answer").is_some())
