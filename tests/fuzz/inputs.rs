@@ -33,7 +33,7 @@ pub struct Inputs {
 
 impl Inputs {
     pub fn new(target: &Target, known: Vec<Vec<u8>>) -> Inputs {
-        let seed = target.name.bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte));
+        let seed = target.name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31) ^ u64::from(byte));
         Inputs { chance: Chance(seed), known, longest: target.longest }
     }
 
