@@ -11,6 +11,7 @@ WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
   $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SIMULATE = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/release/simulate
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,8 +65,12 @@ unit: ## tests that need no cluster
 model: ## search the model for a state in which two may trade
 	cargo test --package tradingbot-model
 
-simulation: ## operator and agents in a simulated cluster, and the cases that its API server has to pass
+simulation: ## operator and agents in simulated clusters, with faults and crashes  [SEEDS=0..2000] [JOBS=2]
 	cargo test --package tradingbot-simulation
+	cargo build --release --package tradingbot-simulation --bin simulate
+	$(SIMULATE) --seeds $(or $(SEEDS),0..2000) --jobs $(or $(JOBS),2)
+	$(SIMULATE) --sweep --jobs $(or $(JOBS),2)
+	$(SIMULATE) --all-wrong --jobs $(or $(JOBS),2)
 
 mutants: ## small changes to src/core that no unit test notices (hours)  [ONLY=pattern] [AGAIN=1] [JOBS=2]
 	cargo test --package tradingbot-core
