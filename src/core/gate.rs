@@ -1,5 +1,7 @@
 //! What the order gate lets through, and where to: pure, so that operator and agent refuse the same.
 
+pub mod socks;
+
 use ::core::net::{IpAddr, Ipv4Addr};
 use std::fmt;
 use std::str::FromStr;

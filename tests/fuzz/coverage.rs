@@ -1,7 +1,7 @@
 //! One target under libFuzzer: `make fuzz` builds this with the compiler's instrumentation for coverage.
 //!
-//! The environment variable `FUZZ_TARGET` says which, or `list` for all of them with their longest inputs; the arguments
-//! are libFuzzer's.
+//! The environment variable `FUZZ_TARGET` says which, or `list` for all of them, each with the length of its longest input
+//! and how many inputs the tests make up; the arguments are libFuzzer's.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ use tradingbot_fuzz as product;
 fn chosen() -> &'static Target {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     if name == "list" {
-        ALL.iter().for_each(|target| println!("{} {}", target.name, target.longest));
+        ALL.iter().for_each(|target| println!("{} {} {}", target.name, target.longest, target.inputs));
         exit(0);
     }
     ALL.iter().find(|target| target.name == name).unwrap_or_else(|| {

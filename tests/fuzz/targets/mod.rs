@@ -2,12 +2,15 @@
 
 mod agent;
 mod cluster;
+mod config;
 mod kubelet;
 mod lease;
+mod made;
 mod operator;
 mod page;
 mod records;
 mod reports;
+mod spec;
 mod status;
 mod texts;
 
@@ -26,8 +29,10 @@ const fn target(name: &'static str, run: fn(&[u8]), longest: usize, inputs: u64)
     Target { name, run, longest, inputs }
 }
 
-pub const ALL: [Target; 16] = [
+pub const ALL: [Target; 20] = [
     target("agent", agent::run, 1024, 3000),
+    target("agent-config", config::of_agent, 2048, 1000),
+    target("backup-config", config::of_backup, 4096, 1000),
     target("backup-id", reports::id, 100, 5000),
     target("backup-manifest", reports::manifest, 2048, 1000),
     target("backup-report", reports::of_backup, 4096, 1000),
@@ -42,5 +47,7 @@ pub const ALL: [Target; 16] = [
     target("pod", kubelet::pod, 4096, 1000),
     target("reconciliation-report", reports::of_reconciliation, 4096, 1000),
     target("schedule", texts::schedule, 300, 200),
+    target("socks", texts::socks, 600, 5000),
+    target("spec", spec::run, 2048, 1000),
     target("status", status::of_bot, 4096, 1000),
 ];

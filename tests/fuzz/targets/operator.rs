@@ -131,7 +131,7 @@ impl Round<'_> {
             LeaseWrite::Permit => assert_eq!(lease.effective_permit(), Permit::Revoke),
             LeaseWrite::Fence { epoch } => {
                 assert!(lease.holder.is_none() && lease.effective_permit() == Permit::Revoke, "{lease:?}");
-                if let Some(ledger) = self.before.trading.as_ref().filter(|ledger| ledger.epoch == epoch) {
+                if let Some(ledger) = after.trading.as_ref().filter(|ledger| ledger.epoch == epoch) {
                     let again = self.memory.fenced_version.as_ref().is_some_and(|(fenced, _)| *fenced == epoch);
                     assert!(
                         self.may_be_fenced(ledger) || again,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::reports::is_a_sentence;
 use crate::product::core::account::BotRef;
 use crate::product::core::backup::schedule::{Times, longest_gap};
+use crate::product::core::gate::socks::{Greeting, NotSocks, Part, Reply, VERSION, greeting, request};
 use crate::product::core::gate::{Host, HostRule, Target, forbidden};
 use crate::product::core::ids::{BootId, PodRef};
 
@@ -117,5 +118,36 @@ pub fn ids(data: &[u8]) {
     same(text.parse::<BotRef>().ok().map(|bot| bot.to_string()), 3);
     if let Err(why) = text.parse::<PodRef>() {
         is_a_sentence(&why.to_string(), &text);
+    }
+}
+
+/// What a client says to the gate's port: a greeting, and a request after it.
+pub fn socks(data: &[u8]) {
+    fn read<T>(data: &[u8], part: fn(&[u8]) -> Result<Part<T>, NotSocks>) -> Option<(T, &[u8])> {
+        let mut length = 0;
+        // A part has at most three pieces, of which the last is of a length that is known by then.
+        for _ in 0..4 {
+            match part(data.get(..length)?) {
+                Ok(Part::Needs(more)) => {
+                    assert!((1..=257).contains(&more), "{more} bytes more are waited for");
+                    length += more;
+                }
+                Ok(Part::Says(said)) => return Some((said, &data[length..])),
+                Err(NotSocks) => return None,
+            }
+        }
+        panic!("a part goes on and on: {:?}", &data[..length]);
+    }
+    let Some((greeted, rest)) = read(data, greeting) else { return };
+    assert_eq!(data[0], VERSION);
+    assert_eq!(greeted == Greeting::Accepted, data[2..data.len() - rest.len()].contains(&0));
+    let Some((asked, _)) = read(rest, request) else { return };
+    match asked {
+        Ok(target) => {
+            assert_eq!((rest[0], rest[1]), (VERSION, 1), "something else than a connection is made");
+            assert_ne!(target.port, 0);
+            is_a_host(&target.host);
+        }
+        Err(why) => assert_ne!(why, Reply::Succeeded),
     }
 }
