@@ -133,6 +133,11 @@ impl ApiServer {
         listed.into_values().map(|object| Value::clone(&object)).collect()
     }
 
+    /// How often anything of a kind has changed: what tells whether a look is worth while.
+    pub fn changes(&self, plural: &str) -> u64 {
+        self.0.look(|state| state.changes.get(plural).copied().unwrap_or_default())
+    }
+
     /// One object; `namespace` is empty where the kind has none.
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let found = self.0.look(|state| state.get(known(plural), namespace, name));
