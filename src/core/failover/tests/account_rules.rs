@@ -1,8 +1,9 @@
-//! When others are asked about the account.
+//! What an account's Lease says, who is asked about it, and who stops where two say that they trade.
 
 use std::time::Duration;
 
-use super::world::spec;
+use super::shared_account::{ACCOUNT, SharedAccount};
+use super::world::*;
 use crate::core::account::{AccountRecord, BotRef, Holder};
 use crate::core::failover::*;
 use crate::core::ids::{Epoch, FencingToken, PodRef};
@@ -61,4 +62,70 @@ fn others_are_asked_about_the_account_unless_the_bot_trades_in_order() {
         assert!(needs_claims(&record, &me, Some(&lease), None), "{lease:?}");
     }
     assert!(needs_claims(&record, &me, None, None));
+}
+
+fn alone(spec: Spec) -> World {
+    let mut world = World::new(spec);
+    world.shared = Some(SharedAccount::new("ns/doge/uid-a"));
+    world
+}
+
+fn with_account() -> World {
+    let mut world = alone(Spec { account: Some(ACCOUNT.into()), ..spec() });
+    world.until_active(Duration::from_secs(30));
+    world
+}
+
+#[test]
+fn a_token_is_later_than_any_that_was_handed_out_on_the_account() {
+    let mut world = with_account();
+    let far = FencingToken(1 << 50);
+    // By a bot of a cluster whose clock was ahead.
+    world.shared.as_ref().unwrap().tamper(|lease| lease.as_mut().unwrap().token = Some(far));
+    world.ask("s", OperationKind::Switchover, None);
+    world.until_active(Duration::from_secs(10));
+    assert!(world.record.token > far);
+}
+
+#[test]
+fn an_account_that_was_given_back_is_nobodys_since_then() {
+    let mut world = with_account();
+    assert!(world.record.account.as_ref().unwrap().since.is_some());
+    world.spec.suspend = true;
+    world.run(Duration::from_secs(5));
+    let lease = world.shared.as_ref().unwrap().lease().unwrap();
+    assert_eq!((lease.holder, lease.since), (Holder::Nobody, None));
+}
+
+#[test]
+fn an_account_that_is_wanted_only_since_the_grant_is_taken_before_anybody_trades() {
+    let mut world = alone(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    world.run_until("preparing", Duration::from_secs(10), |w| w.record.phase == Phase::Preparing);
+    world.spec.account = Some(ACCOUNT.into());
+    world.jobs.iter_mut().for_each(|job| (job.state, job.ended) = (JobState::Succeeded(Default::default()), true));
+    world.job_fate = JobFate::Succeeds(Default::default());
+    world.until_active(Duration::from_secs(10));
+    let held = world.shared.as_ref().unwrap().lease().unwrap();
+    assert_eq!((world.record.epoch, held.token), (Epoch(2), Some(world.record.token)));
+}
+
+#[test]
+fn where_two_say_that_they_trade_the_one_that_the_lease_does_not_name_stops() {
+    let other = "ns/pepe/uid-c";
+    for named in [true, false] {
+        let mut world = with_account();
+        let shared = world.shared.clone().unwrap();
+        shared.claim(other, world.record.account.as_ref().unwrap());
+        shared.tamper(|lease| {
+            let lease = lease.as_mut().unwrap();
+            lease.token = Some(FencingToken(1));
+            if !named {
+                lease.holder = Holder::Bot(other.parse().unwrap());
+            }
+        });
+        world.run(Duration::from_secs(10));
+        assert_eq!(world.trader().is_some(), named, "{}", world.record.message);
+        assert_eq!(shared.lease().unwrap().is_held_by(&shared.me), named);
+    }
 }

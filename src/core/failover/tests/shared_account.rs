@@ -59,6 +59,12 @@ impl SharedAccount {
         }
     }
 
+    /// Another bot's status says that it holds the account and may be trading on it, whatever its operator does.
+    pub fn claim(&self, bot: &str, view: &AccountView) {
+        let claim = AccountView { state: AccountState::Held, ..view.clone() };
+        self.state.borrow_mut().bots.insert(bot.parse().unwrap(), (Some(claim), true));
+    }
+
     /// The TradingBot is gone, finalizer and all, whatever its agents do.
     pub fn vanish(&self) {
         self.state.borrow_mut().bots.remove(&self.me);
