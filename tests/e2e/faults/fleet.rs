@@ -27,7 +27,6 @@ pub struct Member {
     pub bot: Bot,
     /// Its lease time in seconds.
     pub lease: u32,
-    pub warm: bool,
 }
 
 impl Member {
@@ -76,7 +75,7 @@ impl Fleet {
             };
             // The fleet has a judge of its own, which reads on from round to round.
             let bot = world.apply_at(exchange.clone(), manifest).await;
-            members.push(Member { bot, lease, warm });
+            members.push(Member { bot, lease });
         }
         let bots: Vec<Bot> = members.iter().map(|m| m.bot.clone()).collect();
         let judge = Mutex::new(Judge::new(exchange.clone(), &bots));

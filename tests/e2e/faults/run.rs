@@ -67,8 +67,12 @@ impl Run<'_> {
         let members = here.iter().filter(|member| member.bot.reconciled || !reconciled_only);
         join_all(members.map(|member| async {
             let left = if member.lease == DEFAULT { &of_defaults } else { &of_others };
-            while left.get() > 0 && self.whole(member).await {
+            while left.get() > 0 {
+                // Taken before anything is waited for, or two would take the last one.
                 left.set(left.get() - 1);
+                if !self.whole(member).await {
+                    return left.set(left.get() + 1);
+                }
                 number.set(number.get() + 1);
                 let number = number.get() - 1;
                 let round = async {
