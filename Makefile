@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  simulation mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds \
+  model-small simulation mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds \
   faults
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -62,8 +62,11 @@ unit: ## tests that need no cluster
 	cargo test --package tradingbot-leadership
 	cargo test --package tradingbot-s3-server
 
-model: ## search the model for a state in which two may trade
-	cargo test --package tradingbot-model
+model: ## explore the whole model for a state in which two may trade: up to 40 minutes  [BOUNDS="crashes=1 late=1"]
+	cargo run --package tradingbot-model -- $(BOUNDS)
+
+model-small: ## a small part of it, and that it finds deliberate mistakes
+	cargo test --package tradingbot-model -- --nocapture
 
 simulation: ## operator and agents in simulated clusters, with faults and crashes  [SEEDS=0..2000] [JOBS=2]
 	cargo test --package tradingbot-simulation

@@ -1,189 +1,324 @@
-//! Operators: the very `decide` of production, with every read and every write a step of its own.
+//! Operators: the very `decide` of production. One round reads everything at once, or in halves with something in
+//! between; each of its writes is a step of its own, and may be carried out late, or never.
 
-use std::time::Duration;
-
-use decisions::core::failover::{Action, Memory, Observation, Pod, Record, Spec, decide};
-use decisions::core::ids::BootId;
-use decisions::core::lease::LeaseRecord;
-use decisions::core::silence::Link;
-
-use crate::shared::Shared;
+use crate::core::failover::{LeaseWrite, Record};
+use crate::core::ids::Epoch;
+use crate::core::lease::LeaseRecord;
+use crate::core::wrong::{self, Wrong};
+use crate::counts::Counts;
+use crate::events::Model;
+use crate::exchange::Grant;
+use crate::interned::Interned;
+use crate::jobs::{self, Job};
+use crate::rounds::{Sight, decide_on};
 use crate::world::*;
 
-fn spec() -> Spec {
-    Spec {
-        replicas: 2,
-        suspend: false,
-        deleting: false,
-        manual: false,
-        terms: terms(),
-        max_failovers: 0,
-        rate_period: Duration::ZERO,
-        cooldown: Duration::ZERO,
-        target: Duration::ZERO,
-        restarts: 0,
-        stop_time: TICK,
-        promotion_time: TICK,
-        reconciliation: None,
-        revision: String::new(),
-        account: None,
-        restore: None,
+/// One operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Operator {
+    /// Its own fencing write for this epoch is the Lease's present version.
+    pub fenced: Option<Epoch>,
+    /// Ticks since it was started, as far as they matter. Since then its link to the API server is proven, and its waits
+    /// run: for the Lease from when a version is stored, for a Job from when the status names it. A watch or a round that
+    /// notes them later starts its wait later, which an operator that acts later does as well.
+    pub up: u8,
+    /// Its watch hangs, and shows a version that is not the Lease's any more; for so many ticks.
+    pub watch_hangs: Option<u8>,
+    /// For [`Wrong::TimerKeptOverRestart`]: the timer of the operator before it, whatever the Lease has become.
+    pub kept_timer: Option<u8>,
+    pub round: Round,
+    /// A write that it gave up on and that may still be carried out.
+    pub late: Option<Pending>,
+}
+
+/// How far an operator's round has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Round {
+    #[default]
+    Idle,
+    /// The status was read, the rest was not.
+    ReadStatus { record: Interned<Record>, fresh: bool },
+    /// The Lease, the pods and the Jobs were read, the status was not.
+    ReadRest { lease: Option<Interned<LeaseRecord>>, age: u8, fresh: bool, pods: PodsSeen, jobs: Interned<Vec<Job>> },
+    /// It decided; these writes are to be made, in order.
+    Writing(Vec<Pending>),
+}
+
+/// A write of an operator. Those that depend on a version are kept only while it is the present one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Pending {
+    Status(Interned<Record>),
+    Lease {
+        lease: Interned<LeaseRecord>,
+        purpose: LeaseWrite,
+        creates: bool,
+    },
+    /// A reconciliation, so many ticks after it was decided on.
+    Job(Grant, u8),
+    DeletePod(u8),
+    /// The switchover is told how it ended.
+    Told,
+}
+
+impl Operator {
+    /// Whether it still has this Job to make, or reads what may have it make one.
+    pub fn may_make(&self, grant: Grant) -> bool {
+        let this = |pending: &Pending| matches!(pending, Pending::Job(wanted, _) if *wanted == grant);
+        self.late.as_ref().is_some_and(this)
+            || match &self.round {
+                Round::Idle => false,
+                Round::Writing(writes) => writes.iter().any(this),
+                Round::ReadStatus { .. } | Round::ReadRest { .. } => true,
+            }
     }
+}
+
+/// What an operator reads of each pod.
+pub type PodsSeen = [PodSeen; AGENTS];
+
+/// What an operator reads of one pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PodSeen {
+    pub there: bool,
+    pub terminating: bool,
+    /// Which start of the container runs, as the kubelet reports it.
+    pub container: u8,
+    /// Which start is reported as ended.
+    pub ended: Option<u8>,
+}
+
+pub fn pods(world: &World) -> PodsSeen {
+    world.agents.map(|agent| agent.observed())
 }
 
 pub fn reads_status(world: &mut World, i: usize) -> bool {
-    world.operators[i].round = Round::ReadStatus { record: world.record.clone(), version: world.record_version };
-    true
+    set_round(world, i, Round::ReadStatus { record: world.record, fresh: true })
 }
 
 pub fn reads_rest(world: &mut World, i: usize) -> bool {
-    world.operators[i].round = Round::ReadRest { lease: world.lease.clone(), reported: reports(world) };
+    let (lease, age) = (world.lease, world.lease_age);
+    set_round(world, i, Round::ReadRest { lease, age, fresh: true, pods: pods(world), jobs: world.jobs })
+}
+
+fn set_round(world: &mut World, i: usize, round: Round) -> bool {
+    world.operators[i] = Interned::new(Operator { round, ..(*world.operators[i]).clone() });
     true
 }
 
-pub fn decides(world: &mut World, i: usize) -> bool {
-    let round = match world.operators[i].round {
-        Round::Idle => Round::Idle,
-        _ => std::mem::take(&mut world.operators[i].round),
-    };
-    let (record, version, lease, reported) = match round {
-        Round::Idle => (world.record.clone(), world.record_version, world.lease.clone(), reports(world)),
-        Round::ReadStatus { record, version } => (record, version, world.lease.clone(), reports(world)),
-        Round::ReadRest { lease, reported } => (world.record.clone(), world.record_version, lease, reported),
-        other => {
-            world.operators[i].round = other;
-            return false;
-        }
-    };
-    let operator = &mut world.operators[i];
-    let seen = Observation {
-        lease: lease.as_deref().cloned(),
-        pods: (0..AGENTS).map(|index| observed(index, world.agents[index].starts, &reported[index])).collect(),
-        link: Some(Link::new(operator.alive_since, Duration::from_secs(3_600))),
-        wall: WALL,
-        ..Observation::default()
-    };
-    let mut decision = decide(&spec(), &record, &operator.memory, &seen, NOW);
-    without_words(&mut decision.record);
-    without_deadlines(&mut decision.memory);
-    let changed = decision.record != *record;
-    let status = Pending::Status { record: Shared::new(decision.record), version };
-    let mut writes = Vec::new();
-    for action in &decision.actions {
-        match action {
-            Action::WriteStatus if changed => writes.push(status.clone()),
-            Action::CreateLease { lease, purpose } | Action::PutLease { lease, purpose } => {
-                let create = matches!(action, Action::CreateLease { .. });
-                writes.push(Pending::Lease { lease: Shared::new(lease.clone()), purpose: *purpose, create });
-            }
-            // Which pods there are and what they are labelled is not modelled.
-            _ => {}
-        }
+pub fn watch_hangs(world: &mut World, i: usize) -> bool {
+    let watch_hangs = Some(world.lease_age);
+    world.operators[i] = Interned::new(Operator { watch_hangs, ..(*world.operators[i]).clone() });
+    true
+}
+
+/// Decides; `overdue`: every step that it waits for has taken too long.
+pub fn decides(model: &Model, world: &mut World, i: usize, overdue: bool, counts: Option<&Counts>) -> bool {
+    let operator = world.operators[i];
+    let Some(sight) = Sight::of(world, operator) else { return false };
+    let wait = model.bounds.wait_ticks();
+    if overdue && operator.up < wait {
+        return false;
     }
-    if operator.memory != decision.memory {
-        operator.memory = decision.memory;
+    let outcome = |overdue: bool| {
+        let key = (operator, sight, overdue);
+        model.decisions.get(key, || decide_on(&model.bounds, &operator, &sight, overdue))
+    };
+    let decided = outcome(overdue);
+    counts.inspect(|counts| counts.phase(decided.phase));
+    if overdue && decided.operator == outcome(false).operator {
+        return false;
     }
-    if !writes.is_empty() {
-        operator.round = Round::Writing(writes);
+    world.operators[i] = decided.operator;
+    if let Round::Writing(writes) = &decided.operator.round {
+        let makes = |pending: &Pending| if let Pending::Job(grant, _) = pending { Some(*grant) } else { None };
+        writes.iter().find_map(makes).into_iter().for_each(|grant| jobs::waits_anew(world, grant));
     }
     true
 }
 
-/// Deadlines of steps are left out: in the model a step may be taken at any time, sooner and later than in production.
-fn without_deadlines(memory: &mut Memory) {
-    memory.steps.clear();
-    memory.last_grant = None;
-    memory.seen_alive.clear();
-}
-
-fn observed(index: usize, starts: u8, reported: &[BootId]) -> Pod {
-    let reference = pod(index);
-    Pod {
-        name: reference.name,
-        uid: reference.uid,
-        slot: index as u32,
-        ready: true,
-        container_id: Some(starts.to_string()),
-        terminated_boots: reported.to_vec(),
-        ..Pod::default()
-    }
-}
-
-fn reports(world: &World) -> [Vec<BootId>; AGENTS] {
-    std::array::from_fn(|index| world.agents[index].reported.clone())
-}
-
-fn first_write(operator: &mut Operator) -> Option<Pending> {
+fn take_first(world: &mut World, i: usize) -> Option<Pending> {
+    let mut operator = (*world.operators[i]).clone();
     let Round::Writing(writes) = &mut operator.round else { return None };
     let first = writes.remove(0);
     if writes.is_empty() {
         operator.round = Round::Idle;
     }
+    world.operators[i] = Interned::new(operator);
     Some(first)
 }
 
+/// Its next write is carried out and answered.
 pub fn writes(world: &mut World, i: usize) -> bool {
-    let Some(write) = first_write(&mut world.operators[i]) else { return false };
-    match carry_out(world, &write) {
-        None => world.operators[i].round = Round::Idle,
-        Some(version) => {
-            if let Pending::Lease { purpose: decisions::core::failover::LeaseWrite::Fence { epoch }, .. } = write {
-                world.operators[i].memory.fenced_version = Some((epoch, version));
-            }
-        }
+    let Some(write) = take_first(world, i) else { return false };
+    if !carry_out(world, &write) {
+        return set_round(world, i, Round::Idle);
+    }
+    if let Pending::Lease { purpose: LeaseWrite::Fence { epoch }, .. } = write {
+        let mut operator = (*world.operators[i]).clone();
+        operator.fenced = Some(epoch);
+        world.operators[i] = Interned::new(operator);
     }
     true
 }
 
+/// So many of its writes, or all.
+pub fn writes_up_to(world: &mut World, i: usize, most: u8) -> bool {
+    (0..most).all(|_| !is_writing(world, i) || writes(world, i))
+}
+
+pub fn is_writing(world: &World, i: usize) -> bool {
+    matches!(world.operators[i].round, Round::Writing(_))
+}
+
 pub fn write_times_out(world: &mut World, i: usize) -> bool {
-    let Some(write) = first_write(&mut world.operators[i]) else { return false };
-    world.operators[i].late = Some(write);
-    world.operators[i].round = Round::Idle;
+    let Some(write) = take_first(world, i) else { return false };
+    let mut operator = (*world.operators[i]).clone();
+    operator.late = Some(write);
+    operator.round = Round::Idle;
+    world.operators[i] = Interned::new(operator);
     true
 }
 
 pub fn late_write(world: &mut World, i: usize) -> bool {
-    let Some(write) = world.operators[i].late.take() else { return false };
+    let mut operator = (*world.operators[i]).clone();
+    let Some(write) = operator.late.take() else { return false };
+    world.operators[i] = Interned::new(operator);
     carry_out(world, &write);
     true
 }
 
-pub fn restarts(world: &mut World, i: usize) -> bool {
-    let late = world.operators[i].late.take();
-    world.operators[i] = Shared::new(Operator { alive_since: NOW, late, ..Operator::default() });
+/// It dies and comes back; `in_write`: with its next write on its way.
+pub fn restarts(world: &mut World, i: usize, in_write: bool) -> bool {
+    let before = world.operators[i];
+    let on_its_way = match &before.round {
+        Round::Writing(writes) if in_write => writes.first().cloned(),
+        _ => None,
+    };
+    let late = on_its_way.or_else(|| before.late.clone());
+    let kept = wrong::is(Wrong::TimerKeptOverRestart);
+    let up = if kept { before.up } else { 0 };
+    let kept_timer = kept.then_some(world.lease_age);
+    world.operators[i] = Interned::new(Operator { up, kept_timer, late, ..Operator::default() });
     true
 }
 
-/// Compare-and-swap; answers the version it left behind.
-fn carry_out(world: &mut World, write: &Pending) -> Option<String> {
+/// Answers whether it was stored. Whatever depends on a version that is gone was dropped before.
+fn carry_out(world: &mut World, write: &Pending) -> bool {
     match write {
-        Pending::Status { record, version } => {
-            if *version != world.record_version {
-                return None;
+        Pending::Status(record) => world.set_record(*record),
+        // What overwrites anything is a patch, which needs something to overwrite.
+        Pending::Lease { creates: false, .. } if world.lease.is_none() => return false,
+        Pending::Lease { lease, purpose, .. } => {
+            world.set_lease(Some((**lease).clone()));
+            if *purpose == LeaseWrite::Grant {
+                world.shows_nobody_but(None);
             }
-            if breaks_the_ledger(&world.record, record) {
-                world.broken = Some("the ledger was replaced without having been cleared");
-            }
-            world.record = record.clone();
-            world.record_version += 1;
-            Some(String::new())
         }
-        Pending::Lease { lease, create, .. } => {
-            let expected = (!create).then_some(lease.version.as_str());
-            if world.lease.as_ref().map(|l| l.version.as_str()) != expected {
-                return None;
-            }
-            let version = world.next_lease_version();
-            world.lease = Some(Shared::new(LeaseRecord { version: version.clone(), ..(**lease).clone() }));
-            Some(version)
-        }
+        Pending::Job(grant, _) => jobs::made(world, *grant),
+        Pending::DeletePod(index) => return crate::pods::pod_deleted(world, (*index).into()),
+        Pending::Told => world.asked = false,
+    }
+    true
+}
+
+fn is_lease(pending: &Pending) -> bool {
+    matches!(pending, Pending::Lease { .. }) && !overwrites(pending)
+}
+
+/// Writes that mistakes send over whatever the Lease has become.
+fn overwrites(pending: &Pending) -> bool {
+    let grants = matches!(pending, Pending::Lease { purpose: LeaseWrite::Grant, creates: false, .. });
+    grants && wrong::is(Wrong::GrantWithoutVersion)
+}
+
+fn is_status(pending: &Pending) -> bool {
+    matches!(pending, Pending::Status(_))
+}
+
+/// The Lease has another version.
+pub fn lease_changed(operator: Interned<Operator>) -> Interned<Operator> {
+    let concerned = match &operator.round {
+        Round::Writing(writes) => writes.iter().any(is_lease),
+        Round::ReadRest { fresh, .. } => *fresh,
+        _ => false,
+    };
+    // That mistake sends what it gave up on again, over whatever is there.
+    let late = operator.late.as_ref().is_some_and(is_lease) && !wrong::is(Wrong::UnknownWriteRetried);
+    if !concerned && !late && operator.fenced.is_none() {
+        return operator;
+    }
+    let mut operator = (*operator).clone();
+    operator.fenced = None;
+    match &mut operator.round {
+        Round::ReadRest { fresh, .. } => *fresh = false,
+        round => cut(round, is_lease),
+    }
+    if late {
+        operator.late = None;
+    }
+    Interned::new(operator)
+}
+
+/// The status has another version.
+pub fn status_changed(operator: Interned<Operator>) -> Interned<Operator> {
+    let concerned = match &operator.round {
+        Round::Writing(writes) => writes.iter().any(is_status),
+        Round::ReadStatus { fresh, .. } => *fresh,
+        _ => false,
+    };
+    let late = operator.late.as_ref().is_some_and(is_status);
+    if !concerned && !late {
+        return operator;
+    }
+    let mut operator = (*operator).clone();
+    match &mut operator.round {
+        Round::ReadStatus { fresh, .. } => *fresh = false,
+        round => cut(round, is_status),
+    }
+    if late {
+        operator.late = None;
+    }
+    Interned::new(operator)
+}
+
+/// The first write that is refused ends a round, so what follows one that will be is never made. An operator whose next
+/// write will be refused may as well begin its next round: one that waits just does not act.
+fn cut(round: &mut Round, hopeless: fn(&Pending) -> bool) {
+    let Round::Writing(writes) = round else { return };
+    if let Some(end) = writes.iter().position(hopeless) {
+        writes.truncate(end);
+    }
+    if writes.is_empty() {
+        *round = Round::Idle;
     }
 }
 
-fn breaks_the_ledger(before: &Record, after: &Record) -> bool {
-    match (&before.trading, &after.trading) {
-        (Some(old), Some(new)) => (old.epoch, &old.pod) != (new.epoch, &new.pod),
-        (Some(old), None) => after.fenced < old.epoch,
-        _ => false,
+/// A tick passes.
+pub fn tick(operator: Interned<Operator>, wait: u8) -> Interned<Operator> {
+    let mut next = (*operator).clone();
+    let later = |ticks: &mut u8| *ticks = (*ticks + 1).min(wait);
+    next.up = (next.up + 1).min(wait.max(JOB_WAIT_TICKS));
+    next.watch_hangs.iter_mut().chain(&mut next.kept_timer).for_each(later);
+    if let Round::ReadRest { age, .. } = &mut next.round {
+        later(age);
     }
+    let aged = |pending: &mut Pending| match pending {
+        Pending::Job(_, age) => {
+            *age += 1;
+            *age <= JOB_SENT_TICKS
+        }
+        _ => true,
+    };
+    if let Round::Writing(writes) = &mut next.round
+        && let Some(end) = writes.iter_mut().position(|pending| !aged(pending))
+    {
+        writes.truncate(end);
+        if writes.is_empty() {
+            next.round = Round::Idle;
+        }
+    }
+    if next.late.as_mut().is_some_and(|pending| !aged(pending)) {
+        next.late = None;
+    }
+    Interned::new(next)
 }

@@ -1,161 +1,81 @@
-//! The state of the model: two operators, two agents, one Lease, one status, and what is on its way between them.
+//! What there is: two operators, agents with their pods, one Lease, one status, Jobs, an exchange, and what is on its
+//! way between them.
 
 use std::time::Duration;
 
-use decisions::core::agent::{State, Write};
-use decisions::core::failover::{LeaseWrite, Ledger, Memory, Move, Record};
-use decisions::core::ids::{BootId, Epoch, PodRef};
-use decisions::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
-use decisions::core::time::{Mono, Wall};
-use stateright::{Model, Property};
-
-use crate::shared::Shared;
-use crate::{agents, normal, operators};
+use crate::agents::Agent;
+use crate::bounds::{Bounds, Faults};
+use crate::core::failover::{Ledger, Move, Record};
+use crate::core::ids::{BootId, FencingToken, PodRef};
+use crate::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
+use crate::core::time::{Mono, Wall};
+use crate::exchange::{Exchange, Rule};
+use crate::interned::Interned;
+use crate::jobs::Job;
+use crate::operators::{self, Operator};
+use crate::part;
 
 /// One step of the model's time.
 pub const TICK: Duration = Duration::from_secs(1);
+
+/// A tick by an agent's clock, which is slow: at the end of the first tick after a renewal was sent the bot is a hair
+/// before its deadline, which is the worst place to be, and ends with the second.
+pub const AGENT_TICK: Duration = Duration::from_millis(999);
 
 /// The present. Time passes by moving everything that was noted into the past, so that two states that differ only in
 /// when they happened are one.
 pub const NOW: Mono = Mono::both(1_000_000_000_000);
 
-/// What an observer noted longer ago than this is as good as any older: its wait is over.
-pub const WAIT_TICKS: u32 = 3;
+/// Longer ago than anything is waited for.
+pub const LONG_AGO: Mono = Mono::both(0);
 
-/// The lease duration, in ticks: the holder's deadline is a tick after its last renewal was sent (the guard is 1 s), an
-/// observer waits for three (2.1 s, and only whole ticks pass).
+/// The lease duration, in ticks: the holder's deadline is a second after its last renewal was sent (the guard is 1 s).
 pub const LEASE_TICKS: u32 = 2;
 
-/// Two pods, two agents.
-pub const AGENTS: usize = 2;
+/// A Job's program ends before the second tick after it was made: its deadline.
+pub const JOB_TICKS: u8 = 2;
+
+/// A Job that was decided on is made before the second tick after that, or never: production checks its leadership
+/// right before it sends the request.
+pub const JOB_SENT_TICKS: u8 = 1;
+
+/// An operator waits for this many ticks, from when it knows of a Job, until it believes that the deadline and grace
+/// are over. Ticks of Jobs are longer than those of Leases: what matters is which of two waits ends first.
+pub const JOB_WAIT_TICKS: u8 = 3;
+
+/// Three pods at most.
+pub const AGENTS: usize = 3;
 /// Two operators that both believe that they lead.
 pub const OPERATORS: usize = 2;
 
-/// What is explored.
-#[derive(Clone, Debug)]
-pub struct Bounds {
-    /// The highest epoch that is looked into.
-    pub epochs: u64,
-    /// Faults on one path: answers lost, operators restarted, containers killed, the Lease deleted.
-    pub faults: u8,
-    /// Ticks that a process goes on after its deadline: 0 in production, where the guards see to it.
-    pub overrun: u32,
-}
+/// Tokens count up from here: wall clocks are not modelled.
+pub const WALL: Wall = Wall(0);
 
 /// Everything there is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    pub lease: Option<Shared<LeaseRecord>>,
-    pub record: Shared<Record>,
-    pub record_version: u64,
-    pub operators: [Shared<Operator>; OPERATORS],
-    pub agents: [Shared<Agent>; AGENTS],
-    /// The faults so far.
-    pub faults: u8,
-    /// An epoch or a token fell, or an action broke the order of writes.
-    pub broken: Option<&'static str>,
+    /// As stored, without its version and without `renew`: whoever remembers an older version or another value knows
+    /// that itself.
+    pub lease: Option<Interned<LeaseRecord>>,
+    /// Ticks since its version changed, as far as they matter.
+    pub lease_age: u8,
+    pub record: Interned<Record>,
+    pub operators: [Interned<Operator>; OPERATORS],
+    pub agents: [Interned<Agent>; AGENTS],
+    pub jobs: Interned<Vec<Job>>,
+    /// Since when the status has named each Job that is not known to have ended: its token, and ticks.
+    pub waits: Interned<Vec<(FencingToken, u8)>>,
+    pub exchange: Exchange,
+    /// A switchover was asked for and has not ended.
+    pub asked: bool,
+    /// What went wrong so far.
+    pub spent: Faults,
 }
 
-/// One operator.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Operator {
-    pub memory: Memory,
-    /// Since when its own link to the API server is proven.
-    pub alive_since: Mono,
-    pub round: Round,
-    /// A write that it gave up on and that may still be carried out.
-    pub late: Option<Pending>,
-}
-
-/// How far an operator's round has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Round {
-    #[default]
-    Idle,
-    /// The status was read, the rest was not.
-    ReadStatus { record: Shared<Record>, version: u64 },
-    /// The Lease and the pods were read, the status was not.
-    ReadRest { lease: Option<Shared<LeaseRecord>>, reported: [Vec<BootId>; AGENTS] },
-    /// It decided; these writes are to be made, in order.
-    Writing(Vec<Pending>),
-}
-
-/// A write of an operator, with the version it depends on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Pending {
-    Status { record: Shared<Record>, version: u64 },
-    Lease { lease: Shared<LeaseRecord>, purpose: LeaseWrite, create: bool },
-}
-
-/// One pod with its agent, its bot, and its kubelet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Agent {
-    pub state: State,
-    /// How often its container was started again.
-    pub starts: u8,
-    /// The epoch that its bot may trade in; `None`: no process that was told to trade is left.
-    pub trades: Option<Epoch>,
-    /// A process ended without the agent having noticed yet.
-    pub unnoticed_exit: bool,
-    /// Its requests on their way.
-    pub requests: Vec<Request>,
-    /// A boot that ended and that the kubelet has not reported yet.
-    pub unreported: Option<BootId>,
-    /// What the kubelet reports.
-    pub reported: Vec<BootId>,
-}
-
-/// A request of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Request {
-    pub write: Write,
-    /// Which start of the container sent it.
-    pub sender: u8,
-    /// Somebody still waits for the answer.
-    pub awaited: bool,
-}
-
-/// What can happen next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// Time passes. Guards end whatever is past its deadline; nobody else need act.
-    Tick,
-    /// An operator reads everything, and decides.
-    Decides(usize),
-    /// It reads the status, and the rest only later.
-    ReadsStatus(usize),
-    /// It reads the Lease and the pods, and the status only later.
-    ReadsRest(usize),
-    /// Its next write is carried out and answered.
-    Writes(usize),
-    /// Its next write is not answered; it may be carried out later, or never.
-    WriteTimesOut(usize),
-    /// A write that was given up on is carried out.
-    LateWrite(usize),
-    /// It dies and comes back, remembering nothing.
-    Restarts(usize),
-    /// An agent's watch shows it the Lease.
-    Sees(usize),
-    /// An agent looks at its clock.
-    Looks(usize),
-    /// The request at this position reaches the API server; if its agent waits for it, it gets the answer.
-    Reaches(usize, usize),
-    /// An agent gives up on its last request, which stays on its way.
-    RequestTimesOut(usize),
-    /// A bot that was asked to stop does.
-    BotStops(usize),
-    /// A bot that trades ends by itself.
-    BotExits(usize),
-    /// A container is killed and started again.
-    ContainerDies(usize),
-    /// The kubelet reports a container's end.
-    KubeletReports(usize),
-    /// Somebody deletes the Lease.
-    LeaseDeleted,
-}
+part!(LeaseRecord, Record, Operator, Agent, Vec<Job>, Vec<(FencingToken, u8)>);
 
 pub fn pod(index: usize) -> PodRef {
-    PodRef { name: format!("p{index}"), uid: format!("u{index}") }
+    PodRef { name: format!("p-{index}"), uid: format!("u{index}") }
 }
 
 pub fn boot(index: usize, starts: u8) -> BootId {
@@ -171,173 +91,92 @@ pub fn terms() -> Terms {
     }
 }
 
+/// A reading from so many ticks of an operator's clock ago.
+pub fn ago(ticks: u8, bounds: &Bounds) -> Mono {
+    if ticks >= bounds.wait_ticks() {
+        return LONG_AGO;
+    }
+    NOW.minus(TICK * u32::from(ticks) * (100 + bounds.faster) / 100)
+}
+
 impl World {
-    fn start() -> World {
+    /// Nothing was granted yet, and operators have been running for long: what follows a start follows a crash as well.
+    pub fn new(bounds: &Bounds) -> World {
         World {
             lease: None,
-            record: Shared::default(),
-            record_version: 1,
-            operators: std::array::from_fn(|_| Shared::new(Operator { alive_since: NOW, ..Operator::default() })),
-            agents: Default::default(),
-            faults: 0,
-            broken: None,
+            lease_age: 0,
+            record: Interned::new(Record::default()),
+            operators: [Interned::new(Operator { up: bounds.wait_ticks().max(JOB_WAIT_TICKS), ..Operator::default() });
+                OPERATORS],
+            agents: std::array::from_fn(|index| Interned::new(Agent::new(index, index < bounds.agents))),
+            jobs: Interned::new(Vec::new()),
+            waits: Interned::new(Vec::new()),
+            exchange: Exchange::default(),
+            asked: false,
+            spent: Faults::default(),
         }
     }
 
-    /// The world in which epoch 1 trades on the first pod and the operators have just started.
-    pub fn with_an_active() -> World {
-        let mut world = World::start();
-        let bounds = Bounds { epochs: 1, faults: 0, overrun: 0 };
-        // An operator's place is not its own: whichever can do it does.
-        let anyone = |world: &World, event: fn(usize) -> Event| {
-            let next = (0..OPERATORS).find_map(|i| bounds.next(world, &event(i)));
-            next.unwrap_or_else(|| panic!("{:?} is possible", event(0)))
-        };
-        for _ in ["grant", "permit"] {
-            world = anyone(&world, Event::Decides);
-            world = anyone(&world, Event::Writes);
-            world = anyone(&world, Event::Writes);
-            world = bounds.next(&world, &Event::Sees(0)).expect("the agent sees it");
-            world = bounds.next(&world, &Event::Reaches(0, 0)).expect("the agent answers");
+    /// Stores a Lease, or removes it. Versions never come back, so whatever depended on the one before is hopeless.
+    pub fn set_lease(&mut self, lease: Option<LeaseRecord>) {
+        let epoch = |lease: Option<&LeaseRecord>| lease.and_then(|lease| lease.epoch);
+        if lease.is_some() && epoch(lease.as_ref()) < epoch(self.lease.as_deref()) {
+            self.exchange.breaks(Rule::I5);
         }
-        assert_eq!(world.agents[0].trades, Some(Epoch(1)), "{world:#?}");
-        world.operators = World::start().operators;
-        normal::form(&mut world);
-        world
+        self.lease = lease.map(Interned::new);
+        self.lease_age = 0;
+        for operator in &mut self.operators {
+            *operator = operators::lease_changed(*operator);
+        }
     }
 
-    /// The next version of the Lease: greater than every one in use.
-    pub fn next_lease_version(&self) -> String {
-        (normal::lease_versions(self).last().copied().unwrap_or_default() + 1).to_string()
+    /// Stores the status. The same holds for its versions.
+    pub fn set_record(&mut self, record: Interned<Record>) {
+        if record.epoch < self.record.epoch || record.token < self.record.token {
+            self.exchange.breaks(Rule::I5);
+        }
+        if breaks_the_ledger(&self.record, &record) {
+            self.exchange.breaks(Rule::Ledger);
+        }
+        if record.jobs != self.record.jobs {
+            let age =
+                |token: &FencingToken| self.waits.iter().find(|(known, _)| known == token).map_or(0, |(_, age)| *age);
+            self.waits = Interned::new(record.jobs.iter().map(|token| (*token, age(token))).collect());
+        }
+        self.record = record;
+        for operator in &mut self.operators {
+            *operator = operators::status_changed(*operator);
+        }
     }
 
-    pub fn traders(&self) -> impl Iterator<Item = (usize, Epoch)> + '_ {
-        self.agents.iter().enumerate().filter_map(|(index, agent)| agent.trades.map(|epoch| (index, epoch)))
+    /// Forgets that the Lease shows somebody's latest renewal: it shows another's, or nobody's.
+    pub fn shows_nobody_but(&mut self, index: Option<usize>) {
+        for (i, agent) in self.agents.iter_mut().enumerate() {
+            if agent.shown && Some(i) != index {
+                *agent = Interned::new(Agent { shown: false, ..(**agent).clone() });
+            }
+        }
+    }
+
+    /// Whatever in this state depends on nothing that can still happen is blanked, so that states that differ in it
+    /// alone are one. Operators differ in nothing but what they know.
+    pub fn normalise(&mut self) {
+        self.agents = self.agents.map(|agent| crate::pods::forget(agent, self.lease));
+        crate::jobs::forget(self);
+        self.operators.sort_by_key(|operator| operator.digest());
+    }
+
+    /// The pods in which a bot may trade.
+    pub fn traders(&self) -> impl Iterator<Item = &Agent> + '_ {
+        self.agents.iter().map(|agent| &**agent).filter(|agent| agent.trades.is_some())
     }
 }
 
-impl Bounds {
-    /// What `event` makes of `world`; `None`: it cannot happen, or changes nothing.
-    pub fn next(&self, world: &World, event: &Event) -> Option<World> {
-        let mut next = world.clone();
-        let happens = match *event {
-            Event::Tick => {
-                self.tick(&mut next);
-                true
-            }
-            Event::Decides(i) => operators::decides(&mut next, i),
-            Event::ReadsStatus(i) => self.fault(&mut next) && operators::reads_status(&mut next, i),
-            Event::ReadsRest(i) => self.fault(&mut next) && operators::reads_rest(&mut next, i),
-            Event::Writes(i) => operators::writes(&mut next, i),
-            Event::WriteTimesOut(i) => self.fault(&mut next) && operators::write_times_out(&mut next, i),
-            Event::LateWrite(i) => operators::late_write(&mut next, i),
-            Event::Restarts(i) => self.fault(&mut next) && operators::restarts(&mut next, i),
-            Event::Sees(i) => agents::sees(&mut next, i),
-            Event::Looks(i) => agents::looks(&mut next, i),
-            Event::Reaches(i, position) => agents::reaches(&mut next, i, position),
-            Event::RequestTimesOut(i) => self.fault(&mut next) && agents::request_times_out(&mut next, i),
-            Event::BotStops(i) => agents::bot_stops(&mut next, i),
-            Event::BotExits(i) => self.fault(&mut next) && agents::bot_exits(&mut next, i),
-            Event::ContainerDies(i) => self.fault(&mut next) && agents::container_dies(&mut next, i),
-            Event::KubeletReports(i) => agents::kubelet_reports(&mut next, i),
-            Event::LeaseDeleted => self.fault(&mut next) && next.lease.take().is_some(),
-        };
-        if !happens {
-            return None;
-        }
-        if next.record.epoch < world.record.epoch || next.record.token < world.record.token {
-            next.broken = Some("an epoch or a token fell");
-        }
-        normal::form(&mut next);
-        (next != *world).then_some(next)
-    }
-
-    fn fault(&self, world: &mut World) -> bool {
-        world.faults += 1;
-        world.faults <= self.faults
-    }
-
-    fn tick(&self, world: &mut World) {
-        normal::age(world);
-        for agent in &mut world.agents {
-            let late = agent.state.guarded.is_some_and(|end| NOW.has_possibly_reached(end.plus(TICK * self.overrun)));
-            if agent.trades.is_some() && late {
-                agent.trades = None;
-                agent.unnoticed_exit = true;
-            }
-        }
-    }
-}
-
-impl Model for Bounds {
-    type State = World;
-    type Action = Event;
-
-    fn init_states(&self) -> Vec<World> {
-        vec![World::with_an_active()]
-    }
-
-    fn actions(&self, world: &World, actions: &mut Vec<Event>) {
-        let faulty = world.faults < self.faults;
-        let mut offer = |possible: bool, event: Event| {
-            if possible {
-                actions.push(event);
-            }
-        };
-        offer(true, Event::Tick);
-        offer(faulty && world.lease.is_some(), Event::LeaseDeleted);
-        for (i, operator) in world.operators.iter().enumerate() {
-            let writing = matches!(operator.round, Round::Writing(_));
-            offer(!writing, Event::Decides(i));
-            offer(faulty && operator.round == Round::Idle, Event::ReadsStatus(i));
-            offer(faulty && operator.round == Round::Idle, Event::ReadsRest(i));
-            offer(writing, Event::Writes(i));
-            offer(faulty && writing, Event::WriteTimesOut(i));
-            offer(operator.late.is_some(), Event::LateWrite(i));
-            offer(faulty, Event::Restarts(i));
-        }
-        for (i, agent) in world.agents.iter().enumerate() {
-            offer(true, Event::Sees(i));
-            offer(agent.state != State::default() || agent.unnoticed_exit, Event::Looks(i));
-            offer(!agent.requests.is_empty(), Event::Reaches(i, 0));
-            offer(agent.requests.len() > 1, Event::Reaches(i, 1));
-            offer(faulty && agent.requests.iter().any(|r| r.awaited), Event::RequestTimesOut(i));
-            offer(agent.trades.is_some(), Event::BotStops(i));
-            offer(faulty && agent.trades.is_some(), Event::BotExits(i));
-            offer(faulty && agent.state.hold.is_some(), Event::ContainerDies(i));
-            offer(agent.unreported.is_some(), Event::KubeletReports(i));
-        }
-    }
-
-    fn next_state(&self, world: &World, event: Event) -> Option<World> {
-        self.next(world, &event)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("no two may trade at once", |_, world: &World| world.traders().count() <= 1),
-            Property::always("whoever may trade is in the ledger", |_, world: &World| {
-                let named = |(index, epoch): (usize, Epoch)| {
-                    world.record.trading.as_ref().is_some_and(|l: &Ledger| l.epoch == epoch && l.pod == pod(index))
-                };
-                world.traders().all(named)
-            }),
-            Property::always("whoever may trade is guarded", |_, world: &World| {
-                world.traders().all(|(index, _)| world.agents[index].state.guarded.is_some())
-            }),
-            Property::always("epochs and tokens only grow", |_, world: &World| world.broken.is_none()),
-            Property::sometimes("the other pod trades", |_, world: &World| world.agents[1].trades.is_some()),
-            Property::sometimes("the other pod trades after silence", |_, world: &World| {
-                world.agents[1].trades.is_some() && !world.record.lost.is_empty()
-            }),
-            Property::sometimes("the same pod trades again", |_, world: &World| {
-                world.agents[0].trades.is_some_and(|epoch| epoch > Epoch(1))
-            }),
-        ]
-    }
-
-    fn within_boundary(&self, world: &World) -> bool {
-        world.record.epoch <= Epoch(self.epochs)
+fn breaks_the_ledger(before: &Record, after: &Record) -> bool {
+    match (&before.trading, &after.trading) {
+        (Some(old), Some(new)) => (old.epoch, &old.pod) != (new.epoch, &new.pod),
+        (Some(Ledger { epoch, .. }), None) => after.fenced < *epoch,
+        _ => false,
     }
 }
 
@@ -347,12 +186,13 @@ pub fn without_words(record: &mut Record) {
     record.phase = Default::default();
     record.history.clear();
     record.total = 0;
-    if let Some(Move { message, suspected, fenced, elected, reconciled, .. }) = &mut record.current {
+    record.active_since = None;
+    // It is asked how often each is in it, and which.
+    record.lost.sort_by(|a, b| a.pod_uid.cmp(&b.pod_uid));
+    if let Some(Move { message, tried, suspected, fenced, elected, reconciled, report, .. }) = &mut record.current {
         message.clear();
+        tried.sort_unstable();
         *suspected = Wall(0);
-        (*fenced, *elected, *reconciled) = (None, None, None);
+        (*fenced, *elected, *reconciled, *report) = (None, None, None, None);
     }
 }
-
-/// Tokens count up from here, as wall clocks are not modelled.
-pub const WALL: Wall = Wall(0);

@@ -135,8 +135,9 @@ impl Round<'_> {
                 }
                 if !self.record.jobs.contains(&token) {
                     self.record.jobs.push(token);
-                    self.memory.unfinished_jobs.remove(&token);
                 }
+                // Its time begins with the last attempt, which may be carried out late.
+                self.memory.unfinished_jobs.remove(&token);
                 self.create_job = Some(Action::CreateJob { token, context: self.job_context(&current, holder) });
                 Reconciled::Waiting
             }

@@ -120,9 +120,15 @@ impl Round<'_> {
     fn note_jobs(&mut self) {
         let deadline = self.spec.reconciliation.as_ref().map(|r| r.deadline);
         let (seen, now) = (self.seen, self.now);
-        let since = &mut self.memory.unfinished_jobs;
+        let Memory { unfinished_jobs: since, jobs_seen, .. } = &mut self.memory;
         let running = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && !j.ended);
         let ended = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && j.ended);
+        // One may be made long after the status said so, and has all of its time before it then.
+        for job in seen.jobs.iter().filter(|job| !job.ended) {
+            if jobs_seen.insert(job.token) {
+                since.remove(&job.token);
+            }
+        }
         // One that the status does not know: its creation outran what we knew of it.
         let unknown = seen.jobs.iter().map(|j| j.token).filter(|t| running(t) && !since.contains_key(t));
         let unknown: Vec<_> = unknown.filter(|t| !self.record.jobs.contains(t)).collect();
@@ -135,6 +141,7 @@ impl Round<'_> {
         });
         let unfinished = &self.record.jobs;
         since.retain(|token, _| unfinished.contains(token) || running(token));
+        jobs_seen.retain(|token| since.contains_key(token));
     }
 
     /// A lost pod is eligible again when another container runs in it, when its agent gave its epoch back after all,

@@ -191,6 +191,19 @@ fn a_reconciliation_of_an_earlier_epoch_that_nobody_reports_on_is_waited_out() {
 }
 
 #[test]
+fn a_job_that_was_made_long_after_it_was_meant_to_be_gets_all_of_its_time() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.creates_refused = true;
+    exit(&mut world);
+    world.run(S(90));
+    (world.creates_refused, world.job_fate) = (false, JobFate::Hangs);
+    world.run_until("made", S(10), |w| w.jobs.iter().any(|job| !job.ended));
+    world.job_fate = JobFate::Succeeds(Report::default());
+    let took = world.until_active(S(200));
+    assert!(took >= 104_000, "deadline and grace, from when it was made: {took} ms");
+}
+
+#[test]
 fn a_running_job_that_the_status_does_not_know_is_waited_for() {
     let mut world = World::trading(reconciled(OnFailure::Retry));
     world.jobs.push(Job { token: crate::core::ids::FencingToken(7), state: JobState::Running, ended: false });

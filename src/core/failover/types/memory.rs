@@ -1,6 +1,6 @@
 //! What one operator process remembers of a bot. Losing it only makes waits start again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::record::RestoreStep;
@@ -23,6 +23,8 @@ pub struct Memory {
     /// Since when Jobs have been known that were not seen to have ended, and the longest deadline that they may have
     /// been given.
     pub unfinished_jobs: BTreeMap<FencingToken, (Mono, Duration)>,
+    /// Which of them were seen to be there.
+    pub jobs_seen: BTreeSet<FencingToken>,
     /// Since when lost pods, by uid, have been reported ready on a living node.
     pub seen_alive: BTreeMap<String, Mono>,
     /// Since when the check of the restore by this operation is waited for.
