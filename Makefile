@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  simulation mutants test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds faults
+  simulation mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds \
+  faults
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
 WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
@@ -45,7 +46,9 @@ fmt: ## format the code
 lint: ## formatting, lints as errors, and that all files name one version
 	@release/versions >/dev/null
 	cargo fmt --all -- --check
-	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --all-targets --quiet -- -D warnings
+	# The other packages ask for features that no product has.
+	cargo clippy --workspace --exclude tradingbot-operator --all-targets --quiet -- -D warnings
 
 workflows: ## check .github/workflows
 	@tests/tools/workflows
@@ -67,6 +70,12 @@ simulation: ## operator and agents in a simulated cluster, and the cases that it
 mutants: ## small changes to src/core that no unit test notices (hours)  [ONLY=pattern] [AGAIN=1] [JOBS=2]
 	cargo test --package tradingbot-core
 	@JOBS=$(JOBS) AGAIN=$(AGAIN) tests/tools/mutants $(ONLY)
+
+fuzz: ## look for inputs that break a promise, under coverage  [SECONDS=60 each] [TARGET=lease]
+	@tests/fuzz/run $(or $(SECONDS),60) $(TARGET)
+
+fuzz-replay: ## what make fuzz has found, step by step
+	FUZZ_TRACE=1 cargo test --test fuzz -- --ignored --nocapture what_was_found_is_mended
 
 test: ## everything: lint, unit, model, and on a cluster CEL and end-to-end  [KEEP=1 keeps the cluster]
 	@tests/all

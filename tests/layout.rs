@@ -168,9 +168,18 @@ fn every_package_of_the_workspace_is_tested() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (manifest, makefile) = (read(&top.join("Cargo.toml")), read(&top.join("Makefile")));
+    let let_in = read(&top.join(".dockerignore"));
     let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("there is a workspace");
     // Every second part is what stands in quotes.
     for member in members.split('"').skip(1).step_by(2) {
+        // Cargo builds nothing where one of them is missing.
+        let line = format!("!{member}");
+        assert!(let_in.lines().any(|l| l == line), ".dockerignore keeps {member} from the build of the images");
+        // Its targets are a test program of the product too, so that nothing is compiled twice for them.
+        if member == "tests/fuzz" {
+            assert!(top.join("tests/fuzz/main.rs").exists());
+            continue;
+        }
         let of_member = read(&top.join(member).join("Cargo.toml"));
         let name = of_member.lines().find_map(|line| line.strip_prefix("name = ")).expect("a package has a name");
         let call = format!("cargo test --package {}", name.trim_matches('"'));

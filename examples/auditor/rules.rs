@@ -14,7 +14,8 @@ pub struct Auditor {
     last: Option<(u64, u64)>,
     accounts: BTreeMap<String, Account>,
     markers: Vec<Entry>,
-    verdict: Verdict,
+    /// What was found so far.
+    pub verdict: Verdict,
     finished_us: u64,
 }
 

@@ -24,7 +24,7 @@ pub fn read(account: &str, lease: &Lease) -> AccountRecord {
     let spec = lease.spec.as_ref();
     let empty = BTreeMap::new();
     let notes = lease.metadata.annotations.as_ref().unwrap_or(&empty);
-    let number = |name: &str| notes.get(name).and_then(|text| text.parse::<u64>().ok());
+    let note = |name: &str| notes.get(name).map(String::as_str);
     let seconds = spec.and_then(|s| s.lease_duration_seconds).and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
     let since = spec.and_then(|s| s.acquire_time.as_ref()).map(|time| time.0.as_millisecond());
     AccountRecord {
@@ -35,11 +35,10 @@ pub fn read(account: &str, lease: &Lease) -> AccountRecord {
             "" => Holder::Nobody,
             text => text.parse::<BotRef>().map_or(Holder::Unreadable, Holder::Bot),
         },
-        epoch: number(key::EPOCH).map(Epoch),
-        token: number(key::TOKEN).map(FencingToken),
+        epoch: note(key::EPOCH).and_then(Epoch::parse),
+        token: note(key::TOKEN).and_then(FencingToken::parse),
         lease_duration: seconds.map_or(LONGEST_LEASE, Duration::from_secs),
-        on_api_server_loss: notes
-            .get(key::ON_API_SERVER_LOSS)
+        on_api_server_loss: note(key::ON_API_SERVER_LOSS)
             .and_then(|text| text.parse().ok())
             .unwrap_or(OnApiServerLoss::Continue),
         since: since.and_then(|millis| u64::try_from(millis).ok()).map(Wall),

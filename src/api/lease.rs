@@ -33,8 +33,8 @@ pub fn read(lease: &Lease) -> LeaseRecord {
         uid: lease.metadata.uid.clone().unwrap_or_default(),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         holder: spec.and_then(|s| s.holder_identity.as_deref()).and_then(|text| text.parse::<PodRef>().ok()),
-        epoch: note(key::EPOCH).and_then(|text| text.parse().ok()).map(Epoch),
-        token: note(key::TOKEN).and_then(|text| text.parse().ok()).map(FencingToken),
+        epoch: note(key::EPOCH).and_then(Epoch::parse),
+        token: note(key::TOKEN).and_then(FencingToken::parse),
         permit: note(key::PERMIT).map(|text| Permit::parse(Some(text))),
         revoke: Revoke::parse(note(key::REVOKE)),
         boot: note(key::BOOT).and_then(|text| text.parse::<BootId>().ok()),
@@ -146,5 +146,16 @@ mod tests {
         let record = read(&lease);
         assert_eq!((record.epoch, record.boot.clone(), record.terms), (None, None, None));
         assert_eq!(record.permit, Some(Permit::Revoke));
+    }
+
+    #[test]
+    fn a_number_that_we_would_write_in_another_way_reads_as_absent() {
+        let mut lease = Lease::default();
+        write(&full(), &mut lease, None);
+        let notes = lease.metadata.annotations.as_mut().unwrap();
+        notes.insert(key::EPOCH.into(), "+7".into());
+        notes.insert(key::TOKEN.into(), "099".into());
+        let record = read(&lease);
+        assert_eq!((record.epoch, record.token), (None, None));
     }
 }

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::call::{CallError, call};
 use super::kept_timers;
+use super::observe::Revisions;
 use crate::core::silence::{Link, Sighting, Silence, holder_deadline, judge};
 use crate::core::time::Mono;
 use crate::core::wrong::{self, Wrong};
@@ -98,6 +99,7 @@ pub struct Election {
     identity: String,
     owner: Option<OwnerReference>,
     leadership: Leadership,
+    revisions: Arc<Revisions>,
     /// The election Lease as last read or written.
     lease: Option<Lease>,
     sighting: Option<Sighting>,
@@ -107,12 +109,20 @@ pub struct Election {
 
 impl Election {
     /// `identity`: unique to this process. `owner`: the pod, so that its presence Lease goes with it.
-    pub fn new(client: Client, namespace: &str, identity: String, owner: Option<OwnerReference>) -> Self {
+    /// `revisions`: whatever is written shows whether the store was restored, also to replicas that do not lead.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        identity: String,
+        owner: Option<OwnerReference>,
+        revisions: Arc<Revisions>,
+    ) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
             identity,
             owner,
             leadership: Leadership::default(),
+            revisions,
             lease: None,
             sighting: None,
             presence: None,
@@ -155,6 +165,12 @@ impl Election {
                 }
                 debug!(%error, "the election Lease was not renewed, trying again");
                 tokio::time::sleep(RETRY_PERIOD).await;
+            }
+            if deadline.is_none_or(|d| clock::mono().has_possibly_reached(d)) {
+                // Nobody else took it, but workers that were about to write meanwhile have ended.
+                self.leadership.set_deadline(None);
+                warn!("the lead was renewed too late");
+                return;
             }
         }
     }
@@ -200,7 +216,7 @@ impl Election {
 
     /// Writes the election Lease over the version we know, whoever holds it.
     async fn renew(&mut self) -> Result<(), CallError> {
-        let sent_at = clock::mono();
+        let (sent_at, floor) = (clock::mono(), self.revisions.highest());
         let now = Some(MicroTime(clock::timestamp()));
         let known = self.lease.clone();
         let ours = known.as_ref().and_then(holder) == Some(&self.identity);
@@ -218,7 +234,10 @@ impl Election {
             None => call(self.leases.create(&PostParams::default(), &lease)).await,
         };
         match written {
-            Ok(lease) => self.lease = Some(lease),
+            Ok(lease) => {
+                self.note_revision(floor, &lease);
+                self.lease = Some(lease);
+            }
             Err(error) => {
                 // Unknown outcomes are read, not guessed: our own write may have gone through.
                 if let Ok(read) = call(self.leases.get_opt(ELECTION)).await
@@ -235,6 +254,11 @@ impl Election {
         Ok(())
     }
 
+    fn note_revision(&self, floor: u64, written: &Lease) {
+        let revision = written.metadata.resource_version.as_deref().unwrap_or_default();
+        self.revisions.note(floor, revision, clock::mono());
+    }
+
     /// Proves the link of a replica that does not lead.
     async fn show_presence(&mut self) {
         let sent_at = clock::mono();
@@ -242,6 +266,7 @@ impl Election {
             return;
         }
         self.presence_sent = Some(sent_at);
+        let floor = self.revisions.highest();
         let name = format!("{ELECTION}-{}", self.identity);
         let mut lease = self.presence.take().unwrap_or_else(|| named(&name));
         lease.metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
@@ -258,6 +283,7 @@ impl Election {
         };
         match written {
             Ok(lease) => {
+                self.note_revision(floor, &lease);
                 self.presence = Some(lease);
                 self.leadership.proven(sent_at);
             }

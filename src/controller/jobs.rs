@@ -17,7 +17,7 @@ pub(super) const OUT_OF_TIME: &str = "it ran longer than its deadline and was en
 
 /// What a reconciliation Job says; `None`: it is none of ours.
 pub fn read(object: &JobObject, pods: &[PodObject]) -> Option<Job> {
-    let token = object.metadata.labels.as_ref()?.get(LABEL_TOKEN)?.parse().ok().map(FencingToken)?;
+    let token = FencingToken::parse(object.metadata.labels.as_ref()?.get(LABEL_TOKEN)?)?;
     let Outcome { result, ended } = outcome(object, pods)?;
     let state = match result {
         JobResult::Running => JobState::Running,

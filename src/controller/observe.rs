@@ -9,6 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, Client};
+use tokio::sync::watch;
 
 use super::call::{CallError, call};
 use super::election::Leadership;
@@ -47,27 +48,39 @@ pub struct Observed {
 
 /// Notices when the cluster's store was put back to an older state: resource versions then run backwards.
 #[derive(Debug, Default)]
-pub struct Revisions(Mutex<(u64, Option<Mono>)>);
+pub struct Revisions {
+    /// The highest that was seen, and when it was seen to fall.
+    known: Mutex<(u64, Option<Mono>)>,
+    /// How often it fell.
+    restores: watch::Sender<u64>,
+}
 
 impl Revisions {
-    fn highest(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    /// The highest that was seen so far: to be asked before a read or a write is sent.
+    pub fn highest(&self) -> u64 {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Notes the revision of a list that was read live after `floor` had been seen. A live list is never older than
-    /// what was seen before it was asked for, unless the store was restored (design, rule 2).
-    fn note(&self, floor: u64, listed: &str, now: Mono) {
-        let Ok(revision) = listed.parse::<u64>() else { return };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes the revision of a list that was read live, or of an object that was written, after `floor` had been seen.
+    /// It is never older than what was seen before it was asked for, unless the store was restored (design, rule 2).
+    pub fn note(&self, floor: u64, revision: &str, now: Mono) {
+        let Ok(revision) = revision.parse::<u64>() else { return };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if revision < floor {
             *known = (revision, Some(now));
+            self.restores.send_modify(|restores| *restores += 1);
         } else {
             known.0 = known.0.max(revision);
         }
     }
 
+    /// Tells of restores, as they are noticed.
+    pub fn restores(&self) -> watch::Receiver<u64> {
+        self.restores.subscribe()
+    }
+
     fn restored_at(&self) -> Option<Mono> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 

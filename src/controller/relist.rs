@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use kube::Resource;
 use kube::runtime::watcher::{self, Event};
+use tokio::sync::watch::Receiver;
 use tracing::{debug, warn};
 
 use crate::runtime::admin::NotYet;
@@ -13,16 +14,35 @@ use crate::runtime::admin::NotYet;
 /// After a watch broke, the next attempt waits this long.
 const REWATCH_PAUSE: Duration = Duration::from_millis(500);
 
-/// Feeds a watch's events to `on` for ever; the first complete list drops `not_yet`.
-pub async fn each<K: Send + 'static>(
-    stream: impl Stream<Item = watcher::Result<Event<K>>> + Send,
-    not_yet: NotYet,
+/// When a watch begins anew, and who waits for its first list.
+pub struct Begin {
+    /// Restores of the cluster's store.
+    pub restores: Receiver<u64>,
+    /// Dropped when the first list is complete.
+    pub not_yet: NotYet,
+}
+
+/// Feeds a watch's events to `on` for ever; the first complete list drops `not_yet`. After a restore of the cluster's
+/// store it lists anew: a watch that goes on from a version that is yet to come again is silent until it comes.
+pub async fn each<K: Send + 'static, S: Stream<Item = watcher::Result<Event<K>>> + Send>(
+    open: impl Fn() -> S,
+    begin: Begin,
     mut on: impl FnMut(Event<K>),
 ) {
+    let Begin { mut restores, not_yet } = begin;
     let mut not_yet = Some(not_yet);
     let mut told = false;
-    let mut stream = std::pin::pin!(stream);
-    while let Some(item) = stream.next().await {
+    let mut stream = Box::pin(open());
+    loop {
+        let item = tokio::select! {
+            biased;
+            Ok(()) = restores.changed() => {
+                stream = Box::pin(open());
+                continue;
+            }
+            item = stream.next() => item,
+        };
+        let Some(item) = item else { return };
         match item {
             Ok(event) => {
                 let complete = matches!(event, Event::InitDone);

@@ -36,7 +36,8 @@ impl Replica {
     pub fn new(requests: Client, watching: Client, settings: &Settings, metrics: Metrics) -> Result<Self, String> {
         let world = World::default();
         let readiness = Readiness::default();
-        let watches = watches::start(&watching, &settings.namespace, &settings.scope, &world, &readiness);
+        let revisions = Arc::new(Revisions::default());
+        let watches = watches::start(&watching, &settings.namespace, &settings.scope, &world, &readiness, &revisions);
         let owner = settings.pod_uid.clone().map(|uid| OwnerReference {
             api_version: "v1".into(),
             kind: "Pod".into(),
@@ -44,13 +45,14 @@ impl Replica {
             uid,
             ..OwnerReference::default()
         });
-        let election = Election::new(requests.clone(), &settings.namespace, identity(&settings.pod)?, owner);
+        let election =
+            Election::new(requests.clone(), &settings.namespace, identity(&settings.pod)?, owner, revisions.clone());
         let reporter = Reporter { controller: "tradingbot-operator".into(), instance: Some(settings.pod.clone()) };
         let operator = Operator {
             client: requests.clone(),
             leadership: election.leadership(),
             world,
-            revisions: Arc::new(Revisions::default()),
+            revisions,
             metrics,
             events: Publisher::new(Recorder::new(requests, reporter)),
             agent_image: settings.image.clone(),

@@ -23,14 +23,15 @@ use tokio::task::JoinSet;
 use super::accounts::Accounts;
 use super::api_server::{self, ApiServer};
 use super::nodes::{NodeFacts, Nodes};
+use super::observe::Revisions;
 use super::registry::{BotKey, Registry, Trigger};
-use super::relist::{Relist, each};
+use super::relist::{Begin, Relist, each};
 use super::scope::Scope;
 use super::sightings::Sightings;
 use crate::api::bot::TradingBot;
 use crate::api::names::{LABEL_ACCOUNT, LABEL_BOT};
 use crate::api::operation::TradingBotOperation;
-use crate::runtime::admin::{NotYet, Readiness};
+use crate::runtime::admin::Readiness;
 use crate::runtime::client::WATCH_SECONDS;
 use crate::runtime::clock;
 
@@ -58,17 +59,18 @@ pub struct World {
 pub struct OpenOperations(Mutex<BTreeMap<BotKey, BTreeSet<String>>>);
 
 impl OpenOperations {
-    fn note(&self, key: &BotKey, name: &str, open: bool) {
+    /// Answers whether an operation that was open has ended.
+    fn note(&self, key: &BotKey, name: &str, open: bool) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let names = all.entry(key.clone()).or_default();
+        let ended = !open && names.remove(name);
         if open {
             names.insert(name.to_owned());
-        } else {
-            names.remove(name);
         }
         if names.is_empty() {
             all.remove(key);
         }
+        ended
     }
 
     /// The open operations of one bot.
@@ -121,22 +123,30 @@ impl ChildVersions {
 
 /// Starts all watches; `namespace` is the operator's own, `scope` says where the bots are. They run until the set is
 /// dropped; readiness waits for the first full list of each.
-pub fn start(client: &Client, namespace: &str, scope: &Scope, world: &World, readiness: &Readiness) -> JoinSet<()> {
+pub fn start(
+    client: &Client,
+    namespace: &str,
+    scope: &Scope,
+    world: &World,
+    readiness: &Readiness,
+    revisions: &Revisions,
+) -> JoinSet<()> {
+    let begin = |what| Begin { restores: revisions.restores(), not_yet: readiness.waits_for(what) };
     let mut tasks = JoinSet::new();
     for bots in scope.apis(client) {
-        tasks.spawn(watch_bots(bots, world.clone(), readiness.waits_for("the list of TradingBots")));
+        tasks.spawn(watch_bots(bots, world.clone(), begin("the list of TradingBots")));
     }
     for (leases, within) in scope.apis(client).into_iter().zip(scope.each(|within| within.map(ToOwned::to_owned))) {
-        tasks.spawn(watch_leases(leases, within, world.clone(), readiness.waits_for("the list of Leases")));
+        tasks.spawn(watch_leases(leases, within, world.clone(), begin("the list of Leases")));
     }
     let accounts = Api::namespaced(client.clone(), namespace);
-    tasks.spawn(watch_accounts(accounts, world.clone(), readiness.waits_for("the list of accounts")));
-    tasks.spawn(watch_nodes(client.clone(), world.clone(), readiness.waits_for("the list of nodes")));
+    tasks.spawn(watch_accounts(accounts, world.clone(), begin("the list of accounts")));
+    tasks.spawn(watch_nodes(client.clone(), world.clone(), begin("the list of nodes")));
     for operations in scope.apis(client) {
-        tasks.spawn(watch_operations(operations, world.clone(), readiness.waits_for("the list of operations")));
+        tasks.spawn(watch_operations(operations, world.clone(), begin("the list of operations")));
     }
-    let addresses = readiness.waits_for("the addresses of the API server");
-    let service = readiness.waits_for("the API server's Service");
+    let addresses = begin("the addresses of the API server");
+    let service = begin("the API server's Service");
     tasks.spawn(watch_api_server::<EndpointSlice>(
         client.clone(),
         world.clone(),
@@ -151,7 +161,7 @@ pub fn start(client: &Client, namespace: &str, scope: &Scope, world: &World, rea
         config().fields(&format!("metadata.name={}", api_server::SERVICE)),
         |known, service, there| known.note_service(service, there),
     ));
-    let mut wakes = Wakes { tasks, client, scope, world, readiness };
+    let mut wakes = Wakes { tasks, client, scope, world, begin: &begin };
     wakes.on::<Pod>("the list of pods", Trigger::Pod);
     wakes.on::<Job>("the list of Jobs", Trigger::Job);
     wakes.on::<Service>("the list of Services", Trigger::Child);
@@ -165,15 +175,15 @@ pub fn start(client: &Client, namespace: &str, scope: &Scope, world: &World, rea
     wakes.tasks
 }
 
-struct Wakes<'a> {
+struct Wakes<'a, B> {
     tasks: JoinSet<()>,
     client: &'a Client,
     scope: &'a Scope,
     world: &'a World,
-    readiness: &'a Readiness,
+    begin: &'a B,
 }
 
-impl Wakes<'_> {
+impl<B: Fn(&'static str) -> Begin> Wakes<'_, B> {
     /// Any change of a child of this kind wakes its bot.
     fn on<K>(&mut self, what: &'static str, trigger: Trigger)
     where
@@ -186,11 +196,11 @@ impl Wakes<'_> {
             + 'static,
     {
         for api in self.scope.apis::<PartialObjectMeta<K>>(self.client) {
-            let (world, not_yet) = (self.world.clone(), self.readiness.waits_for(what));
+            let (world, begin) = (self.world.clone(), (self.begin)(what));
             self.tasks.spawn(async move {
-                let stream = watch(api, labelled());
                 let mut relisted = Relist::default();
-                each(stream, not_yet, |event| {
+                let open = || watch(api.clone(), labelled());
+                each(open, begin, |event| {
                     for (object, there) in relisted.changes(event) {
                         let Some(key) = bot_of(&object) else { continue };
                         let child = (K::KIND, key.namespace.clone(), object.metadata.name.clone().unwrap_or_default());
@@ -206,11 +216,11 @@ impl Wakes<'_> {
     }
 }
 
-async fn watch_bots(bots: Api<PartialObjectMeta<TradingBot>>, world: World, not_yet: NotYet) {
-    let stream = watch(bots, config());
+async fn watch_bots(bots: Api<PartialObjectMeta<TradingBot>>, world: World, begin: Begin) {
     let mut relisted = Relist::default();
     let mut outlines = BTreeMap::new();
-    each(stream, not_yet, |event| {
+    let open = || watch(bots.clone(), config());
+    each(open, begin, |event| {
         for (object, there) in relisted.changes(event) {
             let meta = &object.metadata;
             let key = BotKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
@@ -238,10 +248,10 @@ async fn watch_bots(bots: Api<PartialObjectMeta<TradingBot>>, world: World, not_
 }
 
 /// The Leases of all bots `within` a namespace, or of all.
-async fn watch_leases(leases: Api<Lease>, within: Option<String>, world: World, not_yet: NotYet) {
-    let stream = watch(leases, labelled());
+async fn watch_leases(leases: Api<Lease>, within: Option<String>, world: World, begin: Begin) {
     let mut relisted = Relist::default();
-    each(stream, not_yet, |event| {
+    let open = || watch(leases.clone(), labelled());
+    each(open, begin, |event| {
         let complete = matches!(event, Event::InitDone);
         for (lease, there) in relisted.changes(event) {
             let Some(key) = bot_of(&lease) else { continue };
@@ -262,10 +272,10 @@ async fn watch_leases(leases: Api<Lease>, within: Option<String>, world: World, 
 }
 
 /// The Leases of accounts, in the operator's own namespace: whoever waits for one is told at once.
-async fn watch_accounts(leases: Api<PartialObjectMeta<Lease>>, world: World, not_yet: NotYet) {
-    let stream = watch(leases, config().labels(LABEL_ACCOUNT));
+async fn watch_accounts(leases: Api<PartialObjectMeta<Lease>>, world: World, begin: Begin) {
     let mut relisted = Relist::default();
-    each(stream, not_yet, |event| {
+    let open = || watch(leases.clone(), config().labels(LABEL_ACCOUNT));
+    each(open, begin, |event| {
         for (lease, _) in relisted.changes(event) {
             let Some(account) = lease.metadata.labels.as_ref().and_then(|l| l.get(LABEL_ACCOUNT)) else { continue };
             world.accounts.bots_of(account).iter().for_each(|key| world.registry.wake(key, Trigger::Account));
@@ -274,10 +284,10 @@ async fn watch_accounts(leases: Api<PartialObjectMeta<Lease>>, world: World, not
     .await;
 }
 
-async fn watch_nodes(client: Client, world: World, not_yet: NotYet) {
-    let stream = watch(Api::<Node>::all(client), config());
+async fn watch_nodes(client: Client, world: World, begin: Begin) {
     let mut relisted = Relist::default();
-    each(stream, not_yet, |event| {
+    let open = || watch(Api::<Node>::all(client.clone()), config());
+    each(open, begin, |event| {
         for (node, there) in relisted.changes(event) {
             let name = node.metadata.name.clone().unwrap_or_default();
             // Kubelets write their node's status every few seconds; few of these writes matter.
@@ -293,15 +303,15 @@ async fn watch_nodes(client: Client, world: World, not_yet: NotYet) {
 async fn watch_api_server<K>(
     client: Client,
     world: World,
-    not_yet: NotYet,
+    begin: Begin,
     which: watcher::Config,
     note: impl Fn(&ApiServer, &K, bool) -> bool + Send,
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let stream = watch(Api::<K>::namespaced(client, api_server::NAMESPACE), which);
     let mut relisted = Relist::default();
-    each(stream, not_yet, |event| {
+    let open = || watch(Api::<K>::namespaced(client.clone(), api_server::NAMESPACE), which.clone());
+    each(open, begin, |event| {
         for (object, there) in relisted.changes(event) {
             if note(&world.api_server, &object, there) {
                 world.registry.wake_all(Trigger::Child);
@@ -311,17 +321,19 @@ async fn watch_api_server<K>(
     .await;
 }
 
-async fn watch_operations(operations: Api<DeserializeGuard<TradingBotOperation>>, world: World, not_yet: NotYet) {
-    let stream = watch(operations, config());
+async fn watch_operations(operations: Api<DeserializeGuard<TradingBotOperation>>, world: World, begin: Begin) {
     let mut relisted = Relist::default();
-    each(stream, not_yet, |event| {
+    let open = || watch(operations.clone(), config());
+    each(open, begin, |event| {
         for (guarded, there) in relisted.changes(event) {
             let Ok(operation) = guarded.0 else { continue };
             let namespace = operation.metadata.namespace.clone().unwrap_or_default();
             let key = BotKey::new(namespace, operation.spec.bot_name.clone());
             let open = there && operation.is_open();
-            world.operations.note(&key, operation.metadata.name.as_deref().unwrap_or_default(), open);
-            if open || !there {
+            let name = operation.metadata.name.as_deref().unwrap_or_default();
+            // One that has ended is still named by the bot's status.
+            let ended = world.operations.note(&key, name, open);
+            if open || ended || !there {
                 world.registry.wake(&key, Trigger::Operation);
             }
         }

@@ -113,4 +113,12 @@ mod tests {
             assert!(bad.parse::<BotRef>().is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn a_lease_that_is_blank_or_garbled_says_nothing() {
+        let intact = AccountRecord { epoch: Some(Epoch(1)), ..AccountRecord::default() };
+        assert!(intact.is_intact());
+        assert!(!AccountRecord { epoch: None, ..intact.clone() }.is_intact());
+        assert!(!AccountRecord { holder: Holder::Unreadable, ..intact }.is_intact());
+    }
 }

@@ -1,5 +1,7 @@
 //! What the order gate lets through, and where to: pure, so that operator and agent refuse the same.
 
+pub mod socks;
+
 use ::core::net::{IpAddr, Ipv4Addr};
 use std::fmt;
 use std::str::FromStr;
@@ -155,7 +157,7 @@ impl HostRule {
     pub fn matches(&self, target: &Target) -> bool {
         let host = match (&self.pattern, &target.host) {
             (Pattern::Exactly(host), asked) => host == asked,
-            (Pattern::Under(parent), Host::Name(name)) => name.len() > parent.len() && name.ends_with(parent),
+            (Pattern::Under(parent), Host::Name(name)) => name.ends_with(parent),
             (Pattern::Under(_), Host::Address(_)) => false,
         };
         host && self.port.is_none_or(|port| port == target.port)
@@ -225,6 +227,7 @@ mod tests {
             "127.1:80",
             "0x7f000001.1:80",
             "-a.b:443",
+            "a-.b:443",
             "a:0",
             "a:70000",
             "a",
@@ -235,6 +238,22 @@ mod tests {
             assert!(text.parse::<HostRule>().is_err(), "{text}");
         }
         assert!(format!("{}:443", "a".repeat(64)).parse::<Target>().is_err());
+    }
+
+    #[test]
+    fn the_longest_name_that_there_may_be_is_one() {
+        let name = |last: usize| [63, 63, 63, last].map(|length| "a".repeat(length)).join(".");
+        assert_eq!(Host::parse(&name(61)), Ok(Host::Name(name(61))));
+        assert_eq!(Host::parse(&name(62)), Err(NoHost::Name));
+        assert!(Host::parse("a_b.c-d").is_ok());
+    }
+
+    #[test]
+    fn hosts_and_rules_are_shown_as_they_are_read() {
+        for text in ["api.kraken.com:443", "10.1.2.3:80", "[2001:db8::1]:443"] {
+            assert_eq!(target(text).to_string(), text);
+        }
+        assert_eq!(rule("*.Kraken.com:443").as_str(), "*.Kraken.com:443");
     }
 
     #[test]
@@ -257,7 +276,8 @@ mod tests {
             "::ffff:10.96.0.1",
         ];
         for address in refused {
-            assert!(forbidden(address.parse().unwrap(), api).is_some(), "{address}");
+            let why = forbidden(address.parse().unwrap(), api);
+            assert!(why.is_some_and(|why| why.starts_with("is ")), "{address}");
         }
         for address in ["10.96.0.2", "8.8.8.8", "2001:db8::1", "192.168.1.1"] {
             assert_eq!(forbidden(address.parse().unwrap(), api), None, "{address}");

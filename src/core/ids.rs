@@ -16,7 +16,18 @@ pub const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
+/// Reads a number that we wrote: digits without a leading zero. Written in another way, such as `+7` or `007`, it was
+/// written by someone else, and what an agent pins in its patches is the text.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
 impl Epoch {
+    /// Reads an annotation; `None`: it is not what we write.
+    pub fn parse(text: &str) -> Option<Epoch> {
+        number(text).map(Epoch)
+    }
+
     /// The epoch of the next grant: greater than any that the status or the Lease has seen (design, rule 2).
     pub fn next(status: Epoch, lease: Option<Epoch>) -> Epoch {
         Epoch(status.max(lease.filter(|e| e.is_plausible()).unwrap_or_default()).0 + 1)
@@ -35,6 +46,11 @@ impl Epoch {
 pub struct FencingToken(pub u64);
 
 impl FencingToken {
+    /// Reads an annotation or a label; `None`: it is not what we write.
+    pub fn parse(text: &str) -> Option<FencingToken> {
+        number(text).map(FencingToken)
+    }
+
     /// `max(previous + 1, wall-clock milliseconds << 10)` (design, rule 2).
     pub fn next(previous: FencingToken, now: Wall) -> FencingToken {
         FencingToken((previous.0 + 1).max(now.0 << 10))
@@ -138,9 +154,26 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_only_as_they_are_written() {
+        assert_eq!(Epoch::parse("7"), Some(Epoch(7)));
+        assert_eq!(FencingToken::parse("0"), Some(FencingToken(0)));
+        for bad in ["", "+7", "007", "-7", " 7", "7.0", "18446744073709551616"] {
+            assert_eq!((Epoch::parse(bad), FencingToken::parse(bad)), (None, None), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_largest_number_is_the_last_that_every_reader_of_json_gets_right() {
+        assert!(Epoch(9_007_199_254_740_991).is_plausible() && FencingToken(9_007_199_254_740_991).is_plausible());
+        assert!(!Epoch(9_007_199_254_740_992).is_plausible() && !FencingToken(9_007_199_254_740_992).is_plausible());
+    }
+
+    #[test]
     fn ids_round_trip_and_refuse_what_is_not_two_parts() {
         let boot: BootId = "u-1/abc".parse().unwrap();
         assert_eq!(boot.to_string(), "u-1/abc");
+        assert_eq!("doge-0/u-1".parse::<PodRef>().unwrap().to_string(), "doge-0/u-1");
+        assert_eq!((Epoch(7).to_string(), FencingToken(8).to_string()), ("7".into(), "8".into()));
         for bad in ["", "a", "/a", "a/", "a/b/c"] {
             assert!(bad.parse::<PodRef>().is_err(), "{bad}");
         }

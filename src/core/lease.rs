@@ -327,6 +327,14 @@ mod tests {
         for state in AgentState::ALL {
             assert_eq!(AgentState::parse(Some(state.as_str())), state);
         }
+        for permit in [Permit::Prepare, Permit::Trade, Permit::Revoke] {
+            assert_eq!(Permit::parse(Some(&permit.to_string())), permit);
+        }
+        assert_eq!(["Graceful", "Now"].map(|text| Revoke::parse(Some(text)).as_str()), ["Graceful", "Now"]);
+        for loss in [OnApiServerLoss::Stop, OnApiServerLoss::Continue] {
+            assert_eq!(loss.as_str().parse(), Ok(loss));
+        }
+        assert_eq!("stop".parse::<OnApiServerLoss>(), Err(()));
         for reason in ReleaseReason::ALL {
             assert_eq!(ReleaseReason::parse(&format!("{}: because.", reason.as_str())), Some(reason));
         }

@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_of_proofs_breaks_only_after_its_longest_gap() {
+        let link = Link::new(at(0), GAP);
+        assert_eq!(link.alive_since(at(2_500)), Some(at(0)));
+        assert_eq!(link.alive_since(at(2_501)), None);
+        let mended = link.proven(at(9_000), at(9_100));
+        assert_eq!((mended.alive_since(at(9_099)), mended.alive_since(at(11_600))), (Some(at(9_100)), Some(at(9_100))));
+        assert_eq!(mended.alive_since(at(11_601)), None);
+    }
+
+    #[test]
     fn a_new_version_starts_the_wait_again_and_the_same_does_not() {
         let first = Sighting::updated(None, Some("1"), at(0));
         assert_eq!(Sighting::updated(Some(first.clone()), Some("1"), at(9_000)).at, at(0));

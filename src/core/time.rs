@@ -104,5 +104,6 @@ mod tests {
         assert_eq!(now.surely_elapsed_since(start), Duration::from_nanos(200));
         assert!(now.has_possibly_reached(start.plus(Duration::from_nanos(300))));
         assert!(!now.has_possibly_reached(start.plus(Duration::from_nanos(301))));
+        assert_eq!(now.minus(Duration::from_nanos(401)), Mono { first: 0, second: 4_799 });
     }
 }

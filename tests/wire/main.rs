@@ -2,4 +2,5 @@
 
 mod applying;
 mod backups;
+mod crash;
 mod scripted;

@@ -1,7 +1,6 @@
-//! SOCKS version 5 (RFC 1928), the part that a client of TCP needs: no authentication, CONNECT, names and addresses.
+//! The gate as a proxy of SOCKS version 5; what is said is read in [`crate::core::gate::socks`].
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,57 +10,23 @@ use tracing::debug;
 
 use super::dial::{Dialer, NoRoute, Obstacle};
 use super::relay;
-use crate::core::gate::{Host, Target};
+use crate::core::gate::Target;
+pub(super) use crate::core::gate::socks::VERSION;
+use crate::core::gate::socks::{Greeting, NotSocks, Part, Reply, greeting, request};
 
-/// The first byte of everything a client says.
-pub(super) const VERSION: u8 = 5;
 /// From the first byte to the whole request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const NO_AUTHENTICATION: u8 = 0;
-const NONE_ACCEPTABLE: u8 = 0xff;
-const CONNECT: u8 = 1;
-
-/// The reply field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Reply {
-    Succeeded = 0,
-    Failure = 1,
-    NotAllowed = 2,
-    NetworkUnreachable = 3,
-    HostUnreachable = 4,
-    ConnectionRefused = 5,
-    TimedOut = 6,
-    CommandNotSupported = 7,
-    AddressNotSupported = 8,
-}
-
-/// Why there is no request to answer with a connection.
-enum NoRequest {
-    /// Answered with this before closing.
-    Reply(Reply),
-    /// Closed without a word: it is not SOCKS, or the client is gone.
-    Broken(io::Error),
-}
-
-impl From<io::Error> for NoRequest {
-    fn from(error: io::Error) -> NoRequest {
-        NoRequest::Broken(error)
-    }
-}
-
 /// Serves one connection of a bot.
 pub(super) async fn serve(mut bot: TcpStream, dialer: &Dialer) -> io::Result<()> {
-    let asked = timeout(PATIENCE, request(&mut bot)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+    let asked = timeout(PATIENCE, asked(&mut bot)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let target = match asked {
         Ok(target) => target,
-        Err(NoRequest::Reply(why)) => return answer(&mut bot, why).await,
-        Err(NoRequest::Broken(error)) => return Err(error),
+        Err(why) => return bot.write_all(&why.answer()).await,
     };
     match dialer.dial(&target).await {
         Ok(outside) => {
-            answer(&mut bot, Reply::Succeeded).await?;
+            bot.write_all(&Reply::Succeeded.answer()).await?;
             let _open = dialer.metrics.opened();
             relay::carry(bot, outside, &[]).await
         }
@@ -75,50 +40,33 @@ pub(super) async fn serve(mut bot: TcpStream, dialer: &Dialer) -> io::Result<()>
                 NoRoute::Failed(Obstacle::Name | Obstacle::Host, _) => Reply::HostUnreachable,
                 NoRoute::TimedOut(_) => Reply::TimedOut,
             };
-            answer(&mut bot, reply).await
+            bot.write_all(&reply.answer()).await
         }
     }
 }
 
-async fn request(bot: &mut TcpStream) -> Result<Target, NoRequest> {
-    let broken = || NoRequest::Broken(io::ErrorKind::InvalidData.into());
-    if bot.read_u8().await? != VERSION {
-        return Err(broken());
+/// Where the bot wants to be connected to, or what it is answered instead. An error: it is not SOCKS, or the client is gone.
+async fn asked(bot: &mut TcpStream) -> io::Result<Result<Target, Reply>> {
+    let greeted = part(bot, greeting).await?;
+    bot.write_all(&greeted.answer()).await?;
+    match greeted {
+        Greeting::Accepted => part(bot, request).await,
+        Greeting::NoneAcceptable => Err(io::ErrorKind::InvalidData.into()),
     }
-    let mut methods = vec![0; usize::from(bot.read_u8().await?)];
-    bot.read_exact(&mut methods).await?;
-    if !methods.contains(&NO_AUTHENTICATION) {
-        bot.write_all(&[VERSION, NONE_ACCEPTABLE]).await?;
-        return Err(broken());
-    }
-    bot.write_all(&[VERSION, NO_AUTHENTICATION]).await?;
-    let mut head = [0; 4];
-    bot.read_exact(&mut head).await?;
-    let [version, command, _reserved, kind] = head;
-    if version != VERSION {
-        return Err(broken());
-    }
-    let host = match kind {
-        1 => Ok(Host::Address(IpAddr::V4(Ipv4Addr::from(bot.read_u32().await?)))),
-        4 => Ok(Host::Address(IpAddr::V6(Ipv6Addr::from(bot.read_u128().await?)).to_canonical())),
-        3 => {
-            let mut name = vec![0; usize::from(bot.read_u8().await?)];
-            bot.read_exact(&mut name).await?;
-            String::from_utf8(name).ok().and_then(|name| Host::parse(&name).ok()).ok_or(Reply::HostUnreachable)
-        }
-        _ => return Err(NoRequest::Reply(Reply::AddressNotSupported)),
-    };
-    let port = bot.read_u16().await?;
-    if command != CONNECT {
-        return Err(NoRequest::Reply(Reply::CommandNotSupported));
-    }
-    if port == 0 {
-        return Err(NoRequest::Reply(Reply::HostUnreachable));
-    }
-    Ok(Target { host: host.map_err(NoRequest::Reply)?, port })
 }
 
-/// The address in it is that of our end, which is nobody's business.
-async fn answer(bot: &mut TcpStream, reply: Reply) -> io::Result<()> {
-    bot.write_all(&[VERSION, reply as u8, 0, 1, 0, 0, 0, 0, 0, 0]).await
+/// Reads no byte more than one part of the conversation has: what follows is for the other side.
+async fn part<T>(bot: &mut TcpStream, read: impl Fn(&[u8]) -> Result<Part<T>, NotSocks>) -> io::Result<T> {
+    let mut bytes = Vec::new();
+    loop {
+        match read(&bytes) {
+            Ok(Part::Says(said)) => return Ok(said),
+            Ok(Part::Needs(more)) => {
+                let known = bytes.len();
+                bytes.resize(known + more, 0);
+                bot.read_exact(&mut bytes[known..]).await?;
+            }
+            Err(NotSocks) => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }

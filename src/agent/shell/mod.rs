@@ -3,6 +3,8 @@
 
 mod carry_out;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use kube::Resource;
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 
 use crate::api::bot::TradingBot;
 use crate::api::names::{LABEL_BOT, LABEL_COMPONENT};

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::*;
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 
 use super::agent::value;
 use super::borrowed::{self, mount_claims, stay_near};

@@ -64,7 +64,6 @@ impl Machine<'_> {
             return self.taken();
         }
         match (&record.boot, &hold.stage) {
-            (_, Stage::Lost) => {}
             (Some(boot), Stage::Clearing(earlier)) if boot == earlier => {}
             (Some(boot), Stage::Claiming | Stage::Claimed | Stage::Promoting | Stage::Active | Stage::Stopping(_))
                 if *boot == self.setup.boot =>
@@ -122,7 +121,6 @@ impl Machine<'_> {
     fn taken(&mut self) {
         let Some(hold) = &mut self.s.hold else { return };
         match hold.stage {
-            Stage::Lost => {}
             // A candidate was never told to trade; its standby may stay.
             Stage::Claiming | Stage::Claimed | Stage::Clearing(_) => self.forget(),
             _ if self.s.process.is_gone() => self.forget(),
@@ -167,7 +165,7 @@ impl Machine<'_> {
             token,
             terms,
             permit,
-            revoke: if permit == Permit::Revoke { record.revoke } else { Revoke::Graceful },
+            revoke: Revoke::Graceful,
             stage,
             renewed: None,
             sent: None,

@@ -156,7 +156,6 @@ impl Machine<'_> {
                 Process::Running { .. } => self.terminate(),
                 Process::Starting => self.sweep(Next::Rest),
                 Process::Waiting(_) => self.s.process = Process::Gone,
-                Process::Sweeping(_) => self.s.process = Process::Sweeping(Next::Rest),
                 _ => {}
             },
             None | Some(Stage::Claiming | Stage::Claimed) => match self.s.process {

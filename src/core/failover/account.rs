@@ -297,7 +297,7 @@ impl AccountView {
         Self {
             since: lease.since.filter(|_| holder.is_some()),
             holder,
-            epoch: lease.epoch.unwrap_or_default(),
+            epoch: lease.epoch.filter(|epoch| epoch.is_plausible()).unwrap_or_default(),
             // As the status has it: a wait may be too long, never too short.
             lease_duration: Duration::from_secs(
                 lease.lease_duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),

@@ -91,7 +91,10 @@ impl Round<'_> {
                 return self.say(Phase::Activating, text);
             }
         };
-        let wanted = fit && allowed && !self.wants_nobody() && !self.restore_may_run();
+        // A ledger that was written because the Lease was found to name somebody says nothing of a reconciliation.
+        let current = self.record.current.as_ref().filter(|current| current.epoch == ledger.epoch);
+        let prepared = ledger.boot.is_some() && current.is_some_and(|current| current.reconciled.is_some());
+        let wanted = prepared && fit && allowed && !self.wants_nobody() && !self.restore_may_run();
         let permit = if wanted { Permit::Trade } else { Permit::Revoke };
         self.put_lease(|l| l.permit = Some(permit), LeaseWrite::Permit);
         let phase = if wanted { Phase::Activating } else { Phase::Switching };

@@ -79,12 +79,11 @@ pub fn pod_frozen<'a>(stage: &'a Stage<'a>, target: &'a Target, number: usize) -
         tokio::time::sleep(freeze_time(target, number)).await;
         let until = target.member.bot.mark("thaw").await;
         let came = orders_between(stage, target, from.seq, until.seq).await;
-        let outcome = if came > 0 {
+        if came > 0 {
             Err(format!("{came} orders came from the frozen pod"))
         } else {
             thaw_when_another_trades(stage, target, frozen, "no order came from the frozen pod").await
-        };
-        outcome
+        }
     }
     .boxed_local()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::failure::{Failure, deleted};
@@ -22,18 +22,17 @@ impl State {
         namespace: &str,
         name: &str,
         options: &Value,
-        dry: bool,
     ) -> Result<Value, Failure> {
         let Some(old) = self.get(kind, namespace, name) else { return Err(Failure::not_found(kind, name)) };
         for (what, said, found) in [("UID", "uid", "uid"), ("ResourceVersion", "resourceVersion", "resourceVersion")] {
             if let Some(wanted) = options["preconditions"][said].as_str()
                 && wanted != text(&old, found)
             {
-                return Err(Failure::precondition(kind, name, what, wanted, text(&old, found)));
+                return Err(Failure::another(kind, name, what, wanted, text(&old, found)));
             }
         }
-        let dry = dry || options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
-        let grace = self.grace(kind, &old, options);
+        let dry = options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
+        let (grace, end) = self.grace(kind, &old, options);
         let finalizers = finalizers(kind, &old, options);
         if grace == 0 && finalizers.is_empty() && !holds_contents(kind, &old) {
             let gone = if dry { Some(old.clone()) } else { self.erase(&id_of(kind, &old)) };
@@ -41,19 +40,13 @@ impl State {
             return Ok(if kind.returned { Value::clone(&gone) } else { deleted(kind, name, text(&gone, "uid")) });
         }
         let mut new = Value::clone(&old);
-        let end = self.wall() + SignedDuration::from_secs(grace);
-        let end = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let meta = &mut new["metadata"];
-        let earlier = meta["deletionGracePeriodSeconds"].as_i64();
         let generation = meta["generation"].as_i64().filter(|_| meta.get("deletionTimestamp").is_none());
         if let Some(generation) = generation {
             meta["generation"] = json!(generation + 1);
         }
-        // A later DELETE may shorten the time, never lengthen it.
-        if earlier.is_none_or(|earlier| grace < earlier) {
-            meta["deletionTimestamp"] = json!(end);
-            meta["deletionGracePeriodSeconds"] = json!(grace);
-        }
+        meta["deletionTimestamp"] = json!(end);
+        meta["deletionGracePeriodSeconds"] = json!(grace);
         if !finalizers.is_empty() {
             meta["finalizers"] = json!(finalizers);
         }
@@ -67,18 +60,32 @@ impl State {
         Ok(Value::clone(&stored))
     }
 
-    /// How long the kubelet is given.
-    fn grace(&self, kind: &Kind, old: &Value, options: &Value) -> i64 {
-        if kind.kind != "Pod" {
-            return 0;
+    /// How many seconds the kubelet is given, and until when that is.
+    fn grace(&self, kind: &Kind, old: &Value, options: &Value) -> (i64, String) {
+        let at = |from: Timestamp, seconds| {
+            let end = from + SignedDuration::from_secs(seconds);
+            (seconds, end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        };
+        let now = self.wall();
+        let asked = options["gracePeriodSeconds"].as_i64().map(|seconds| if seconds < 0 { 1 } else { seconds });
+        let earlier = old["metadata"]["deletionGracePeriodSeconds"].as_i64();
+        let until = text(old, "deletionTimestamp");
+        if let (Some(earlier), Ok(end)) = (earlier, until.parse::<Timestamp>()) {
+            // A later DELETE may shorten the time, never lengthen it, nor make it pass.
+            let shorter = asked.filter(|asked| *asked < earlier);
+            return match shorter {
+                None => (earlier, until.to_owned()),
+                Some(0) => at(now, 0),
+                Some(shorter) if end + SignedDuration::from_secs(shorter - earlier) < now => (1, at(now, 0).1),
+                Some(shorter) => (shorter, at(end, shorter - earlier).1),
+            };
         }
         let over = ["Succeeded", "Failed"].contains(&old["status"]["phase"].as_str().unwrap_or_default());
         let placed = old["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
-        if over || !placed {
-            return 0;
+        if kind.kind != "Pod" || over || !placed {
+            return at(now, 0);
         }
-        let usual = old["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
-        options["gracePeriodSeconds"].as_i64().unwrap_or(usual).max(0)
+        at(now, asked.or(old["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30))
     }
 }
 

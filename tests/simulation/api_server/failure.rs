@@ -63,9 +63,46 @@ impl Failure {
         Failure::conflict(kind, name, why)
     }
 
-    pub(super) fn precondition(kind: &Kind, name: &str, what: &str, wanted: &str, found: &str) -> Failure {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+    /// A PUT of another object than the one that is there.
+    pub(super) fn precondition(kind: &Kind, namespace: &str, name: &str, wanted: &str, found: &str) -> Failure {
+        let key = format!("/registry/{}/{namespace}/{name}", kind.plural);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+             UID in precondition: {wanted}, UID in object meta: {found}"
+        );
         Failure::conflict(kind, name, &why)
+    }
+
+    /// A DELETE of another object than the one that is there.
+    pub(super) fn another(kind: &Kind, name: &str, what: &str, wanted: &str, found: &str) -> Failure {
+        let become_of = if what == "UID" { "deleted and then recreated" } else { "modified" };
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": the {what} in the precondition ({wanted}) does not match the \
+             {what} in record ({found}). The object might have been {become_of}",
+            kind.qualified_kind()
+        );
+        let mut failure = Failure::about(409, "Conflict", kind, name, message);
+        failure.details["kind"] = json!(kind.kind);
+        failure
+    }
+
+    /// A PUT of a kind that must say which version it replaces.
+    pub(super) fn unversioned(kind: &Kind, name: &str) -> Failure {
+        let (field, why) = ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update");
+        let message = format!("{} \"{name}\" is invalid: {field}: {why}", kind.qualified());
+        let mut failure = Failure::about(422, "Invalid", kind, name, message);
+        failure.details["causes"] = json!([{"reason": "FieldValueInvalid", "message": why, "field": field}]);
+        failure
+    }
+
+    /// What a patch makes of an object cannot be read.
+    pub(super) fn unreadable(error: &str) -> Failure {
+        let why = format!("Invalid value: {error}");
+        let causes = json!([{"reason": "FieldValueInvalid", "message": why, "field": "patch"}]);
+        Failure {
+            details: json!({"causes": causes}),
+            ..Failure::new(422, "Invalid", format!(" \"\" is invalid: patch: {why}"))
+        }
     }
 
     pub(super) fn forbidden(kind: &Kind, name: &str, why: &str) -> Failure {
@@ -94,10 +131,9 @@ impl Failure {
         Failure::new(415, "UnsupportedMediaType", message)
     }
 
-    pub(super) fn internal(message: impl Into<String>) -> Failure {
-        let message = message.into();
-        let details = json!({"causes": [{"message": message}]});
-        Failure { details, ..Failure::new(500, "InternalError", format!("Internal error occurred: {message}")) }
+    /// An error that the real server, too, passes on as it is.
+    pub(super) fn without_reason(message: impl Into<String>) -> Failure {
+        Failure::new(500, "", message)
     }
 
     /// The past that was asked for is forgotten.
@@ -164,6 +200,9 @@ impl Failure {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if self.reason.is_empty() {
+            status.as_object_mut().map(|status| status.remove("reason"));
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }

@@ -281,8 +281,8 @@ fn merge_at(path: &mut Path, live: &Value, wanted: &Value) -> Value {
 
 /// Takes fields out of an object.
 pub(super) fn remove(object: &mut Value, paths: &BTreeSet<Path>) {
-    // What is deepest goes first: an item is found by fields that may go too.
-    for path in paths.iter().rev() {
+    // In this order an item goes before the fields of it by which it is found.
+    for path in paths {
         take(object, &mut Vec::new(), path);
     }
 }

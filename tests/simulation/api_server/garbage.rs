@@ -38,7 +38,7 @@ impl State {
             Todo::Delete(uid) => {
                 let options = json!({"preconditions": {"uid": uid}, "propagationPolicy": "Background"});
                 // What has changed meanwhile is looked at in the next round.
-                let _ = self.delete(kind, &id.1, &id.2, &options, false);
+                let _ = self.delete(kind, &id.1, &id.2, &options);
             }
             Todo::Write(new) => {
                 if let Some(old) = self.objects.get(id).cloned() {

@@ -123,11 +123,8 @@ pub(super) static KINDS: [Kind; 19] = [
     Kind::of(CORE, "Namespace", "namespaces", Some(typed::<Namespace>)).cluster_wide().status().returned(),
     Kind::of(CORE, "Node", "nodes", Some(typed::<Node>)).cluster_wide().status(),
     Kind::of(CORE, "Pod", "pods", Some(typed::<Pod>)).status().generation().returned(),
-    Kind::of(CORE, "Service", "services", Some(typed::<Service>)).status().managed().returned(),
-    Kind::of(CORE, "ServiceAccount", "serviceaccounts", Some(typed::<ServiceAccount>))
-        .versioned_puts()
-        .managed()
-        .returned(),
+    Kind::of(CORE, "Service", "services", Some(typed::<Service>)).status().put_creates().managed().returned(),
+    Kind::of(CORE, "ServiceAccount", "serviceaccounts", Some(typed::<ServiceAccount>)).managed().returned(),
     Kind::of(CORE, "Secret", "secrets", Some(typed::<Secret>)).managed(),
     Kind::of(CORE, "ConfigMap", "configmaps", Some(typed::<ConfigMap>)).managed(),
     Kind::of(CORE, "PersistentVolumeClaim", "persistentvolumeclaims", Some(typed::<PersistentVolumeClaim>))
@@ -136,8 +133,8 @@ pub(super) static KINDS: [Kind; 19] = [
     Kind::of("coordination.k8s.io", "Lease", "leases", Some(typed::<Lease>)).versioned_puts().put_creates(),
     Kind::of("batch", "Job", "jobs", Some(typed::<Job>)).status().generation(),
     Kind::of("batch", "CronJob", "cronjobs", Some(typed::<CronJob>)).status().generation().managed(),
-    Kind::of(RBAC, "Role", "roles", Some(typed::<Role>)).managed(),
-    Kind::of(RBAC, "RoleBinding", "rolebindings", Some(typed::<RoleBinding>)).managed(),
+    Kind::of(RBAC, "Role", "roles", Some(typed::<Role>)).put_creates().managed(),
+    Kind::of(RBAC, "RoleBinding", "rolebindings", Some(typed::<RoleBinding>)).put_creates().managed(),
     Kind::of("policy", "PodDisruptionBudget", "poddisruptionbudgets", Some(typed::<PodDisruptionBudget>))
         .status()
         .generation()

@@ -135,7 +135,7 @@ impl State {
         if !version.is_empty() && version != text(&old, "resourceVersion") {
             return Err(Failure::modified(kind, name));
         }
-        let new = applied(&old, &wanted, force, how, &now)?;
+        let new = shape(kind, applied(&old, &wanted, force, how, &now)?)?;
         // Whose fields are whose is known already.
         self.update(kind, &old, new, &How { manager: String::new(), ..how.clone() })
     }

@@ -133,6 +133,11 @@ impl ApiServer {
         listed.into_values().map(|object| Value::clone(&object)).collect()
     }
 
+    /// How often anything of a kind has changed: what tells whether a look is worth while.
+    pub fn changes(&self, plural: &str) -> u64 {
+        self.0.look(|state| state.changes.get(plural).copied().unwrap_or_default())
+    }
+
     /// One object; `namespace` is empty where the kind has none.
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let found = self.0.look(|state| state.get(known(plural), namespace, name));
@@ -176,14 +181,14 @@ impl ApiServer {
     /// one.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) -> bool {
         let policy = json!({"propagationPolicy": "Background"});
-        self.0.with(|state| state.delete(known(plural), namespace, name, &policy, false)).is_ok()
+        self.0.with(|state| state.delete(known(plural), namespace, name, &policy)).is_ok()
     }
 
     /// Takes an object away without a grace period, as a kubelet does with a pod whose containers have ended. Answers
     /// whether there was one.
     pub fn remove(&self, plural: &str, namespace: &str, name: &str) -> bool {
         let options = json!({"propagationPolicy": "Background", "gracePeriodSeconds": 0});
-        self.0.with(|state| state.delete(known(plural), namespace, name, &options, false)).is_ok()
+        self.0.with(|state| state.delete(known(plural), namespace, name, &options)).is_ok()
     }
 
     /// Resolves at the next change of anything.

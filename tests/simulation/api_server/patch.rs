@@ -1,6 +1,6 @@
 //! PATCH.
 
-use json_patch::{Patch as Operations, PatchOperation};
+use json_patch::{AddOperation, Patch as Operations, PatchOperation};
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -44,7 +44,7 @@ impl State {
             }
             other => return Err(Failure::unsupported(other)),
         }
-        let mut new = shape(kind, new)?;
+        let mut new = shape(kind, new).map_err(|failure| Failure::unreadable(&failure.message))?;
         place(&mut new, kind, namespace, Some(name))?;
         let version = text(&new, "resourceVersion");
         if !version.is_empty() && version != text(&old, "resourceVersion") {
@@ -55,5 +55,20 @@ impl State {
 }
 
 fn carry_out(object: &mut Value, operations: &[PatchOperation]) -> Result<(), Failure> {
-    json_patch::patch(object, operations).map_err(|_| Failure::unprocessable())
+    for operation in operations {
+        let lenient = match operation {
+            // The real one sets a field that it is to replace and that is not there.
+            PatchOperation::Replace(replace) if is_field_to_set(object, &replace.path.to_string()) => {
+                PatchOperation::Add(AddOperation { path: replace.path.clone(), value: replace.value.clone() })
+            }
+            other => other.clone(),
+        };
+        json_patch::patch(object, &[lenient]).map_err(|_| Failure::unprocessable())?;
+    }
+    Ok(())
+}
+
+fn is_field_to_set(object: &Value, path: &str) -> bool {
+    let parent = path.rsplit_once('/').map(|(parent, _)| parent);
+    parent.and_then(|parent| object.pointer(parent)).is_some_and(Value::is_object)
 }

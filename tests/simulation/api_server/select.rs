@@ -31,6 +31,7 @@ fn selectable(kind: &Kind) -> &'static [&'static str] {
             "status.phase",
             "status.podIP",
         ],
+        "Service" => &["spec.clusterIP", "spec.type"],
         "Job" => &["status.successful"],
         "Node" => &["spec.unschedulable"],
         "Namespace" => &["status.phase"],
@@ -145,7 +146,11 @@ fn field(kind: &Kind, term: &str) -> Result<(String, bool, String), Failure> {
     };
     let path = path.trim();
     if !["metadata.name", "metadata.namespace"].contains(&path) && !selectable(kind).contains(&path) {
-        return Err(Failure::bad_request(format!("field label not supported: {path}")));
+        let has_none = selectable(kind).is_empty() && !kind.is_custom();
+        return Err(Failure::bad_request(match has_none {
+            true => format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
+            false => format!("field label not supported: {path}"),
+        }));
     }
     Ok((path.to_owned(), equal, value.trim().to_owned()))
 }
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn a_field_selector_names_fields_that_the_kind_offers() {
         assert!(selects("", "metadata.name=doge-0,spec.nodeName!=n2") && !selects("", "spec.nodeName=n2"));
-        let refused = Selector::parse(of_plural("leases").unwrap(), "", "spec.holderIdentity=x").unwrap_err();
-        assert_eq!((refused.code, refused.message.as_str()), (400, "field label not supported: spec.holderIdentity"));
+        let refused = Selector::parse(of_plural("pods").unwrap(), "", "spec.x=x").unwrap_err();
+        assert_eq!((refused.code, refused.message.as_str()), (400, "field label not supported: spec.x"));
     }
 }

@@ -62,14 +62,14 @@ impl State {
                 (if new { 201 } else { 200 }, object)
             }
             (&Method::DELETE, Some(name)) => {
-                let answer = self.delete(kind, namespace, name, &options(request)?, how.dry)?;
+                let answer = self.delete(kind, namespace, name, &options(request)?)?;
                 return Ok(Answer::Object(
                     200,
                     if answer["kind"] == "Status" { answer } else { shown(&answer, request) },
                 ));
             }
             (&Method::DELETE, None) => {
-                return self.delete_all(kind, request, how.dry).map(|list| Answer::Object(200, list));
+                return self.delete_all(kind, request).map(|list| Answer::Object(200, list));
             }
             _ => return Err(Failure::method_not_allowed()),
         };
@@ -138,11 +138,11 @@ impl State {
         )
     }
 
-    fn delete_all(&mut self, kind: &Kind, request: &Request, dry: bool) -> Result<Value, Failure> {
+    fn delete_all(&mut self, kind: &Kind, request: &Request) -> Result<Value, Failure> {
         let (selector, options) = (request.selector(kind)?, options(request)?);
         let all = self.listed(kind, request.namespace.as_deref(), self.version);
         for (id, object) in all.iter().filter(|(_, object)| selector.selects(object)) {
-            self.delete(kind, &id.1, text(object, "name"), &options, dry)?;
+            self.delete(kind, &id.1, text(object, "name"), &options)?;
         }
         Ok(deleted(kind, "", ""))
     }
@@ -154,13 +154,21 @@ fn body(request: &Request) -> Result<Value, Failure> {
     Ok(if request.older_events { from_older(object) } else { object })
 }
 
+/// The options of a DELETE: its body, or its query where it has none.
 fn options(request: &Request) -> Result<Value, Failure> {
-    let mut options = if request.body.is_empty() { json!({}) } else { body(request)? };
-    for (parameter, read) in [("gracePeriodSeconds", true), ("propagationPolicy", false)] {
-        let text = request.parameter(parameter);
-        if !text.is_empty() {
-            options[parameter] = if read { json!(text.parse::<i64>().unwrap_or_default()) } else { json!(text) };
-        }
+    if !request.body.is_empty() {
+        return body(request);
+    }
+    let mut options = json!({});
+    let parameter = |name: &str| Some(request.parameter(name)).filter(|text| !text.is_empty());
+    if let Some(policy) = parameter("propagationPolicy") {
+        options["propagationPolicy"] = json!(policy);
+    }
+    if let Some(seconds) = parameter("gracePeriodSeconds").and_then(|text| text.parse::<i64>().ok()) {
+        options["gracePeriodSeconds"] = json!(seconds);
+    }
+    if let Some(all) = parameter("dryRun") {
+        options["dryRun"] = json!([all]);
     }
     Ok(options)
 }

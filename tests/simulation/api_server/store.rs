@@ -44,6 +44,8 @@ pub(super) struct State {
     log: VecDeque<Change>,
     /// Changes up to this version are forgotten.
     pub(super) floor: u64,
+    /// How often each kind has changed.
+    pub(super) changes: BTreeMap<&'static str, u64>,
     /// How often all watches were ended.
     pub(super) breaks: u64,
     /// Something may have lost its owner, or waits for the garbage collector.
@@ -59,6 +61,7 @@ impl State {
             objects: BTreeMap::new(),
             log: VecDeque::new(),
             floor: FIRST_VERSION,
+            changes: BTreeMap::new(),
             breaks: 0,
             litter: false,
             random: Random::new(seed),
@@ -80,9 +83,9 @@ impl State {
     pub(super) fn put(&mut self, id: Id, mut object: Value) -> Arc<Value> {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.litter |= may_be_litter(&object);
         let object = Arc::new(object);
         let before = self.objects.insert(id.clone(), object.clone());
+        self.litter |= may_be_litter(before.as_deref(), &object);
         self.log(id, before, Some(object.clone()));
         object
     }
@@ -98,6 +101,7 @@ impl State {
 
     fn log(&mut self, id: Id, before: Option<Arc<Value>>, after: Option<Arc<Value>>) {
         let at = Instant::now();
+        *self.changes.entry(id.0).or_default() += 1;
         self.log.push_back(Change { version: self.version, at, id, before, after });
         while self.log.len() > MOST_CHANGES || self.log.front().is_some_and(|change| at - change.at > REMEMBERED) {
             if let Some(forgotten) = self.log.pop_front() {
@@ -159,6 +163,9 @@ impl State {
     pub(super) fn restore(&mut self, objects: BTreeMap<Id, Arc<Value>>, version: u64) {
         self.objects = objects;
         self.version = version;
+        for kind in &KINDS {
+            *self.changes.entry(kind.plural).or_default() += 1;
+        }
         self.breaks += 1;
         self.litter = true;
         self.compact();
@@ -184,7 +191,9 @@ pub(super) fn kind_of(id: &Id) -> &'static Kind {
     KINDS.iter().find(|kind| kind.plural == id.0).unwrap_or(&KINDS[0])
 }
 
-fn may_be_litter(object: &Value) -> bool {
-    let meta = &object["metadata"];
-    !meta["ownerReferences"].is_null() || !meta["deletionTimestamp"].is_null()
+/// Whether the garbage collector has to look at a change.
+fn may_be_litter(before: Option<&Value>, after: &Value) -> bool {
+    let owners = |object: &Value| object["metadata"].get("ownerReferences").cloned();
+    let owned_anew = owners(after).is_some() && before.and_then(owners) != owners(after);
+    owned_anew || after["metadata"].get("deletionTimestamp").is_some()
 }

@@ -43,7 +43,7 @@ impl State {
             object["metadata"]["name"] = json!(name);
         }
         if !text(&object, "resourceVersion").is_empty() {
-            return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
+            return Err(Failure::without_reason("resourceVersion should not be set on objects to be created"));
         }
         self.add(kind, object, how)
     }
@@ -144,16 +144,15 @@ impl State {
                 return Err(Failure::not_found(kind, name));
             }
             if !uid.is_empty() {
-                return Err(Failure::precondition(kind, name, "UID", &uid, ""));
+                return Err(Failure::precondition(kind, namespace, name, &uid, ""));
             }
             return self.add(kind, new, how);
         };
         if !uid.is_empty() && uid != text(&old, "uid") {
-            return Err(Failure::precondition(kind, name, "UID", &uid, text(&old, "uid")));
+            return Err(Failure::precondition(kind, namespace, name, &uid, text(&old, "uid")));
         }
         if version.is_empty() && !kind.unconditional {
-            let why = "Invalid value: 0: must be specified for an update";
-            return Err(Failure::invalid(kind, name, "metadata.resourceVersion", "FieldValueInvalid", why));
+            return Err(Failure::unversioned(kind, name));
         }
         if !version.is_empty() && version != text(&old, "resourceVersion") {
             return Err(Failure::modified(kind, name));

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 
 use crate::api::backup_config::{BACKUP_CONFIG_ENV, BackupConfig};
 use crate::api::names::LABEL_SCHEDULE;

@@ -1,7 +1,7 @@
 //! The CronJob of every schedule, and that of the verification.
 
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobTemplateSpec};
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 
 use super::BackupContext;
 use super::run::Run;

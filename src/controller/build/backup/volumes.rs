@@ -1,7 +1,7 @@
 //! The volumes of a run's pod: that of the source, and those with the keys and claims of the destinations.
 
 use k8s_openapi::api::core::v1::*;
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 
 use crate::api::backup::{Destination, VolumeRead};
 use crate::api::backup_config::{

@@ -14,7 +14,7 @@ fn sigterm_stops_releases_and_only_then_ends() {
     assert!(!world.effects.contains(&Effect::Exit));
     assert_eq!(world.released(), Some(ReleaseReason::PodStopping));
     world.expect(|effect| *effect == Effect::Exit, "exit");
-    world.grant(2, Permit::Trade);
+    world.grant(2, Permit::Prepare);
     world.seen();
     assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Write(_))));
 }
@@ -50,19 +50,59 @@ fn a_standby_stops_its_process_and_ends() {
     world.feed(Input::Terminate);
     world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
     world.feed(Input::Exited(Exit::Code(0)));
+    assert!(!world.effects.contains(&Effect::Exit));
     world.everything_dies();
     world.expect(|effect| *effect == Effect::Exit, "exit");
+    world.expect_nothing();
+}
+
+#[test]
+fn a_standby_that_is_being_started_or_that_crashed_ends_without_another_start() {
+    let begin: [fn(&mut World); 3] = [
+        |_| (),
+        |world| {
+            world.feed(Input::Started);
+            world.feed(Input::Exited(Exit::Code(1)));
+        },
+        |world| {
+            world.feed(Input::Started);
+            world.feed(Input::Exited(Exit::Code(1)));
+            world.everything_dies();
+        },
+    ];
+    for begin in begin {
+        let mut world = World::new(true);
+        world.feed(Input::Seen(None));
+        world.expect(is_start, "start");
+        begin(&mut world);
+        world.feed(Input::Terminate);
+        if world.effects.contains(&Effect::Sweep) {
+            world.everything_dies();
+        }
+        world.pass(5_000);
+        assert!(!world.effects.iter().any(is_start));
+        world.expect(|effect| *effect == Effect::Exit, "exit");
+    }
 }
 
 #[test]
 fn sigterm_while_the_claim_is_under_way_leaves_nothing_behind() {
-    let mut world = World::new(false);
-    world.grant(1, Permit::Prepare);
-    world.seen();
-    let claim = world.expect_write();
-    world.feed(Input::Terminate);
-    world.store(&claim);
-    world.everything_dies();
-    assert_eq!(world.released(), Some(ReleaseReason::PodStopping));
-    world.expect(|effect| *effect == Effect::Exit, "exit");
+    for answered in [false, true] {
+        let mut world = World::new(false);
+        world.grant(1, Permit::Prepare);
+        world.seen();
+        let claim = world.expect_write();
+        world.store(&claim);
+        if answered {
+            world.feed(Input::Wrote(claim.number, Outcome::Unknown));
+        }
+        world.feed(Input::Terminate);
+        world.everything_dies();
+        world.expect(|effect| *effect == Effect::Drain, "wait for unsent bytes");
+        world.feed(Input::Drained);
+        assert!(!world.effects.contains(&Effect::Exit), "not before the release is known");
+        world.answer();
+        assert_eq!(ReleaseReason::parse(&world.lease.reason), Some(ReleaseReason::PodStopping));
+        world.expect(|effect| *effect == Effect::Exit, "exit");
+    }
 }

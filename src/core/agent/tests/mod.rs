@@ -8,6 +8,8 @@ mod restarting;
 mod stopping;
 mod switching;
 mod taking_up;
+mod waking;
+mod words;
 
 use std::time::Duration;
 

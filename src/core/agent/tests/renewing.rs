@@ -105,6 +105,39 @@ fn a_refusal_that_names_us_all_the_same_is_one_failed_attempt() {
 }
 
 #[test]
+fn a_lease_that_is_another_pods_or_another_boots_in_the_same_epoch_ends_everything() {
+    let takers: [fn(&mut LeaseRecord); 3] = [
+        |lease| lease.holder = Some(PodRef { name: "doge-1".into(), uid: "u1".into() }),
+        |lease| lease.boot = Some(boot("later")),
+        |lease| lease.boot = None,
+    ];
+    for take in takers {
+        let mut world = World::new(false).active();
+        take(&mut world.lease);
+        world.feed(Input::Read(Some(world.lease.clone())));
+        world.expect(|effect| *effect == Effect::Sweep, "sweep");
+        let guarded = |world: &World| !world.effects.contains(&Effect::Guard(None));
+        assert!(guarded(&world), "the guards watch until everything is dead");
+        world.feed(Input::Swept);
+        assert!(!guarded(&world));
+        assert_eq!(world.role(), Role::Standby);
+    }
+}
+
+#[test]
+fn a_stop_is_told_when_the_renewal_under_way_is_answered() {
+    let mut world = World::new(false).active();
+    world.pass(2_000);
+    let renewal = world.expect_write();
+    world.permit(Permit::Revoke);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+    assert_eq!(world.state.in_flight, Some(renewal.number));
+    let outcome = world.store(&renewal);
+    world.feed(Input::Wrote(renewal.number, outcome));
+    assert_eq!(world.answer().kind, WriteKind::Renew(AgentState::Demoting));
+}
+
+#[test]
 fn an_old_event_stops_nobody() {
     let mut world = World::new(false).active();
     let mut old = world.lease.clone();

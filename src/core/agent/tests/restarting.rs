@@ -63,6 +63,31 @@ fn a_command_that_does_not_exist_fails_the_promotion_with_its_name() {
 }
 
 #[test]
+fn a_bot_that_ends_before_its_start_is_told_of_has_ended() {
+    let mut world = World::new(false).claimed();
+    world.permit(Permit::Trade);
+    world.expect(is_start, "start");
+    world.feed(Input::Exited(Exit::Code(1)));
+    world.feed(Input::Started);
+    world.everything_dies();
+    assert_eq!(world.released(), Some(ReleaseReason::ProcessExited));
+}
+
+#[test]
+fn the_answer_of_a_promote_hook_does_not_count_for_the_process_after() {
+    let mut world = World::new(true).with(|setup| (setup.promote_hook, setup.in_place_restarts) = (true, 1)).claimed();
+    world.permit(Permit::Trade);
+    world.expect(|effect| *effect == Effect::Promote, "promote hook");
+    world.feed(Input::Exited(Exit::Code(1)));
+    world.feed(Input::Promoted(Ok(())));
+    assert_eq!(world.state.hold.as_ref().unwrap().stage, Stage::Promoting);
+    world.everything_dies();
+    world.expect(is_start, "restart");
+    world.feed(Input::Started);
+    world.expect(|effect| *effect == Effect::Promote, "promote hook");
+}
+
+#[test]
 fn a_promote_hook_that_fails_gives_the_lease_back() {
     let mut world = World::new(true).with(|setup| setup.promote_hook = true).claimed();
     world.permit(Permit::Trade);
@@ -118,13 +143,18 @@ fn a_hot_standby_that_crashes_is_started_again_ever_more_slowly() {
 
 #[test]
 fn a_crashed_hot_standby_is_started_at_once_when_it_may_trade() {
-    let mut world = World::new(true).claimed();
-    world.feed(Input::Exited(Exit::Code(1)));
-    world.everything_dies();
-    assert!(!world.effects.iter().any(is_start));
-    world.permit(Permit::Trade);
-    let start = world.expect(is_start, "start");
-    assert!(matches!(start, Effect::Start(Leadership { role: Role::Active, .. })));
+    for during_the_sweep in [false, true] {
+        let mut world = World::new(true).claimed();
+        world.feed(Input::Exited(Exit::Code(1)));
+        if during_the_sweep {
+            world.permit(Permit::Trade);
+        }
+        world.everything_dies();
+        assert_eq!(world.effects.iter().any(is_start), during_the_sweep);
+        world.permit(Permit::Trade);
+        let start = world.expect(is_start, "start");
+        assert!(matches!(start, Effect::Start(Leadership { role: Role::Active, .. })));
+    }
 }
 
 /// The token in the environment of a process belongs into order ids: a standby has none, also while its pod is next.

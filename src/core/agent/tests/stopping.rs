@@ -20,7 +20,7 @@ fn at_the_renew_deadline_the_bot_is_stopped_with_patience_and_never_trades_again
     world.feed(Input::Exited(Exit::Code(0)));
     world.everything_dies();
     assert_eq!(world.released(), Some(ReleaseReason::RenewDeadline));
-    world.grant(1, Permit::Trade);
+    world.grant(1, Permit::Prepare);
     world.seen();
     world.expect_nothing();
     world.grant(2, Permit::Prepare);
@@ -38,6 +38,41 @@ fn past_the_lease_everything_is_killed_without_patience() {
     world.pass(3_000);
     world.everything_dies();
     assert_eq!(world.state.process, Process::Draining);
+    world.expect(|effect| *effect == Effect::Guard(None), "end of the guard's watch");
+}
+
+#[test]
+fn a_stop_goes_on_where_the_lease_is_deleted_meanwhile() {
+    let mut world = World::new(false).active();
+    world.permit(Permit::Revoke);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+    world.feed(Input::Seen(None));
+    assert_eq!(world.role(), Role::Demoting);
+    world.feed(Input::Exited(Exit::Code(0)));
+    world.everything_dies();
+    world.feed(Input::Seen(None));
+    assert_eq!((&world.state.hold, &world.state.process), (&None, &Process::Gone));
+}
+
+#[test]
+fn how_to_stop_counts_only_together_with_the_order_to_stop() {
+    let mut world = World::new(false).active();
+    world.lease.revoke = Revoke::Now;
+    world.seen();
+    world.lease.revoke = Revoke::Graceful;
+    world.permit(Permit::Revoke);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+    assert!(!world.effects.contains(&Effect::Sweep));
+}
+
+#[test]
+fn an_answer_to_an_errand_of_before_changes_nothing() {
+    let mut world = World::new(false).active();
+    world.feed(Input::Drained);
+    world.feed(Input::Demoted);
+    world.feed(Input::Swept);
+    world.expect_nothing();
+    assert!(matches!(world.state.process, Process::Running { trades: true, .. }));
 }
 
 #[test]

@@ -35,15 +35,127 @@ fn only_the_own_pod_takes_a_grant_up() {
 
 #[test]
 fn a_revoked_or_untenable_grant_is_not_taken_up() {
+    let untenable = Terms { renew_deadline: Duration::from_secs(10), ..terms(OnApiServerLoss::Stop) };
+    for (permit, terms) in [
+        (Permit::Revoke, Some(terms(OnApiServerLoss::Stop))),
+        (Permit::Prepare, Some(untenable)),
+        (Permit::Prepare, None),
+    ] {
+        let mut world = World::new(false);
+        world.grant(1, permit);
+        world.lease.terms = terms;
+        world.seen();
+        world.expect_nothing();
+        assert_eq!(world.state.hold, None);
+    }
+}
+
+#[test]
+fn a_claim_is_repeated_while_the_lease_names_this_pod_and_given_up_when_it_is_revoked() {
     let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    // By a webhook, say: nothing speaks against it in the Lease.
+    world.feed(Input::Wrote(claim.number, Outcome::Refused(Some(world.lease.clone()))));
+    world.pass(500);
+    let again = world.expect_write();
+    assert_eq!(again.kind, WriteKind::Claim);
+    world.feed(Input::Wrote(again.number, Outcome::Unknown));
+    world.permit(Permit::Revoke);
+    world.pass(500);
+    world.expect_nothing();
+    assert_eq!(world.state.hold, None);
+}
+
+#[test]
+fn a_grant_that_is_revoked_while_the_claim_is_under_way_is_released() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    let stored = world.store(&claim);
     world.grant(1, Permit::Revoke);
     world.seen();
-    world.grant(1, Permit::Prepare);
-    world.lease.terms = Some(Terms { renew_deadline: Duration::from_secs(10), ..terms(OnApiServerLoss::Stop) });
-    world.seen();
-    world.lease.terms = None;
+    let Outcome::Answered(mut lease) = stored else { panic!("{stored:?}") };
+    lease.permit = Some(Permit::Revoke);
+    world.lease = lease.clone();
+    world.feed(Input::Wrote(claim.number, Outcome::Answered(lease)));
+    world.everything_dies();
+    assert_eq!(world.released(), Some(ReleaseReason::Revoked));
+}
+
+#[test]
+fn terms_can_be_kept_where_each_time_leaves_room_for_the_next() {
+    let fit = |period: u64, deadline: u64, lease: u64| {
+        let [renew_period, renew_deadline, lease_duration] = [period, deadline, lease].map(Duration::from_millis);
+        can_be_kept(&Terms { lease_duration, renew_period, renew_deadline, on_api_server_loss: OnApiServerLoss::Stop })
+    };
+    assert!(fit(2_000, 6_000, 10_000));
+    for (period, deadline, lease) in
+        [(0, 6_000, 10_000), (6_000, 6_000, 10_000), (2_000, 10_000, 10_000), (200, 600, 1_000)]
+    {
+        assert!(!fit(period, deadline, lease), "{period} {deadline} {lease}");
+    }
+}
+
+#[test]
+fn there_is_no_epoch_before_the_first() {
+    let mut world = World::new(false);
+    world.grant(0, Permit::Prepare);
     world.seen();
     world.expect_nothing();
+}
+
+#[test]
+fn a_candidate_whose_lease_is_deleted_gives_it_up() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    world.feed(Input::Wrote(claim.number, Outcome::Unknown));
+    world.feed(Input::Seen(None));
+    world.pass(2_000);
+    world.expect_nothing();
+    assert_eq!(world.state.hold, None);
+}
+
+/// Its answer was lost, and the agent died: the next one meets the claim when it makes its own.
+#[test]
+fn a_claim_that_meets_one_of_a_dead_boot_of_its_pod_clears_it_at_once() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    world.lease.boot = Some(boot("dead"));
+    let outcome = world.store(&claim);
+    world.feed(Input::Wrote(claim.number, outcome));
+    world.expect(|effect| *effect == Effect::Drain, "wait for unsent bytes");
+    world.feed(Input::Drained);
+    assert_eq!(world.answer().kind, WriteKind::ReleaseFor(boot("dead")));
+}
+
+#[test]
+fn a_claim_that_meets_the_boot_of_another_pod_clears_nothing() {
+    let mut world = World::new(false);
+    world.grant(1, Permit::Prepare);
+    world.seen();
+    let claim = world.expect_write();
+    world.lease.boot = Some(BootId { pod_uid: "u1".into(), nonce: "x".into() });
+    let outcome = world.store(&claim);
+    world.feed(Input::Wrote(claim.number, outcome));
+    world.expect_nothing();
+    assert_eq!(world.state.hold, None);
+}
+
+#[test]
+fn a_lease_that_names_this_boot_in_an_epoch_that_it_never_held_was_written_by_a_stranger() {
+    let mut world = World::new(false);
+    world.grant(5, Permit::Trade);
+    world.lease.boot = Some(boot("mine"));
+    world.seen();
+    world.expect_nothing();
+    assert_eq!(world.state.hold, None);
 }
 
 #[test]
@@ -115,6 +227,9 @@ fn a_later_boot_releases_for_the_dead_one_and_for_no_other_pod() {
         world.seen();
         assert!(!world.effects.iter().any(is_start), "no process before the release");
         world.expect(|effect| *effect == Effect::Drain, "wait for unsent bytes");
+        world.seen();
+        let nothing = Leadership { role: Role::Standby, epoch: Epoch(0), token: FencingToken(0) };
+        assert_eq!(leadership(&world.state), nothing, "what it clears is not its own");
         world.feed(Input::Drained);
         assert_eq!(world.answer().kind, WriteKind::ReleaseFor(boot("dead")));
         assert_eq!(world.lease.state, AgentState::Restarted);
@@ -127,6 +242,28 @@ fn a_later_boot_releases_for_the_dead_one_and_for_no_other_pod() {
     world.lease.boot = Some(BootId { pod_uid: "u1".into(), nonce: "x".into() });
     world.seen();
     world.expect_nothing();
+}
+
+#[test]
+fn what_is_to_be_cleared_can_be_gone_or_another_boots_by_then() {
+    let mut world = World::new(true);
+    world.feed(Input::Seen(None));
+    world.expect(is_start, "start of the standby");
+    world.feed(Input::Started);
+    world.grant(4, Permit::Trade);
+    world.lease.boot = Some(boot("dead"));
+    world.seen();
+    world.feed(Input::Seen(None));
+    world.everything_dies();
+    world.expect(is_start, "start of the standby");
+
+    let mut world = World::new(false);
+    world.grant(4, Permit::Trade);
+    world.lease.boot = Some(boot("dead"));
+    world.seen();
+    world.lease.boot = Some(boot("third"));
+    world.seen();
+    assert_eq!(world.state.hold, None);
 }
 
 #[test]

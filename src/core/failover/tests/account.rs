@@ -6,7 +6,7 @@ use super::shared_account::{ACCOUNT, SharedAccount};
 use super::world::*;
 use crate::core::account::Holder;
 use crate::core::failover::*;
-use crate::core::ids::FencingToken;
+use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::OnApiServerLoss;
 use crate::core::silence::required_silence;
 
@@ -110,10 +110,18 @@ fn the_first_bot_ever_of_an_account_waits_for_nothing() {
 fn suspend_hands_the_account_over_and_the_first_waits_when_it_comes_back() {
     let mut two = Two::new();
     let first = token(&two.a);
+    let before = two.shared().lease().unwrap();
     two.a.spec.suspend = true;
     two.until_b_trades(S(10));
     assert!(token(&two.b) > first);
     assert_eq!(two.a.record.phase, Phase::Suspended);
+    let after = two.shared().lease().unwrap();
+    assert_eq!((before.transitions, after.transitions), (0, 1));
+    assert!(before.since.is_some() && after.since > before.since);
+    two.run(S(1));
+    let done = two.b.last_move();
+    let took = done.active.unwrap().millis_since(done.suspected);
+    assert!(took < 1_000, "the wait for another bot is not its own: {took} ms");
     two.a.spec.suspend = false;
     two.run(S(60));
     assert_eq!((two.a.record.blocked, two.a.trader()), (Some(Block::AccountHeld), None));
@@ -246,6 +254,17 @@ fn an_account_lease_edited_while_somebody_trades_lets_nobody_trade_beside() {
         two.run(S(5));
         assert_eq!(two.shared().lease().unwrap().token, Some(token(&two.a)));
     }
+}
+
+#[test]
+fn an_epoch_of_the_account_that_nobody_can_have_granted_is_passed_over() {
+    let mut two = Two::new();
+    two.shared().tamper(|lease| lease.as_mut().unwrap().epoch = Some(Epoch(u64::MAX)));
+    two.run(S(5));
+    two.a.spec.suspend = true;
+    two.until_b_trades(S(60));
+    let epoch = two.shared().lease().unwrap().epoch;
+    assert!(epoch.is_some_and(|epoch| epoch > Epoch(0) && epoch < Epoch(100)), "{epoch:?}");
 }
 
 #[test]

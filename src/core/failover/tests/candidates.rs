@@ -51,6 +51,45 @@ fn a_candidate_that_dies_while_preparing_is_replaced_at_once() {
 }
 
 #[test]
+fn a_candidate_whose_pod_or_node_is_lost_is_replaced_at_once() {
+    let losses: [fn(&mut World); 5] = [
+        |world| world.pod("doge-1").pod.terminating = true,
+        |world| world.pod("doge-1").pod.finished = true,
+        |world| world.pod("doge-1").pod.node_lost = true,
+        |world| {
+            let pod = world.pod("doge-1");
+            pod.pod.terminated_boots = vec![pod.boot.clone()];
+        },
+        |world| world.tamper(|lease| lease.terms = None),
+    ];
+    for lose in losses {
+        let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
+        world.job_fate = JobFate::Hangs;
+        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        // Its agent says nothing.
+        world.pod("doge-1").faults.cut = true;
+        lose(&mut world);
+        world.run(S(1));
+        assert_eq!(world.record.current.as_ref().unwrap().to.as_ref().unwrap().name, "doge-2");
+    }
+}
+
+#[test]
+fn a_candidate_that_is_not_ready_any_more_is_not_permitted() {
+    let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
+    world.job_fate = JobFate::Hangs;
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    world.pod("doge-1").ready_at = crate::core::time::Mono::both(u64::MAX);
+    world.run(Duration::from_millis(200));
+    world.jobs.iter_mut().for_each(|j| (j.state, j.ended) = (JobState::Succeeded(Default::default()), true));
+    world.job_fate = JobFate::Succeeds(Default::default());
+    world.until_active(S(15));
+    assert_eq!((world.trader().as_deref(), world.record.epoch.0), (Some("doge-2"), 3));
+}
+
+#[test]
 fn a_candidate_that_falls_silent_while_preparing_is_replaced() {
     let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
     world.job_fate = JobFate::Hangs;

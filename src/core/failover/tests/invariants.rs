@@ -69,6 +69,11 @@ impl World {
                 }
             }
         }
+        for action in &decision.actions {
+            if let Action::CreateJob { token, .. } = action {
+                assert!(after.jobs.contains(token), "a Job that is not written ahead");
+            }
+        }
         if let (Some(old), None) = (&before.trading, &after.trading) {
             assert!(after.fenced >= old.epoch, "the ledger was cleared without a word");
         }

@@ -2,11 +2,14 @@
 
 mod account;
 mod account_race;
+mod account_rules;
 mod agent;
+mod asked;
 mod candidates;
 mod crashes;
 mod evidence;
 mod invariants;
+mod lost;
 mod outage;
 mod planned;
 mod policy;
@@ -15,6 +18,7 @@ mod restore;
 mod restore_jobs;
 mod restore_schedules;
 mod rollout;
+mod rules;
 mod shared_account;
 mod start;
 mod stopping;

@@ -104,6 +104,20 @@ fn silence_says_nothing_while_the_operators_own_link_is_down() {
 }
 
 #[test]
+fn silence_is_looked_at_again_when_it_can_be_long_enough_and_soon_while_the_link_is_down() {
+    let mut world = World::trading(spec());
+    world.pod("doge-0").faults.cut = true;
+    world.run_until("suspicion", S(10), |w| w.record.phase == Phase::Suspect);
+    let wakes = |seen: &Observation| {
+        decide(&world.spec, &world.record, &world.memory, seen, world.now()).wake_after.expect("it looks again")
+    };
+    let mut seen = world.observe();
+    assert!((S(4)..S(5)).contains(&wakes(&seen)), "{:?}", wakes(&seen));
+    seen.link = None;
+    assert!(wakes(&seen) <= S(1), "{:?}", wakes(&seen));
+}
+
+#[test]
 fn deadlines_of_steps_do_not_run_while_nobody_can_answer() {
     let mut world = World::trading(reconciled(OnFailure::Block));
     world.job_fate = JobFate::Hangs;

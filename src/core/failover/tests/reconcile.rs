@@ -93,6 +93,25 @@ fn block_does_not_retry_and_proceed_does_not_block() {
     }
 }
 
+/// Its Job is over by its deadline, and on a node that is cut off its program may still cancel orders.
+#[test]
+fn proceed_does_not_meet_a_program_that_failed_and_may_still_run() {
+    for reported in [true, false] {
+        let mut world = World::trading(reconciled(OnFailure::Proceed));
+        world.job_fate = JobFate::Hangs;
+        exit(&mut world);
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let made = world.millis;
+        world.jobs.last_mut().unwrap().state =
+            JobState::Failed("it ran longer than its deadline and was ended.".into());
+        world.run(S(60));
+        assert_eq!(world.trader(), None);
+        world.jobs.last_mut().unwrap().ended = reported;
+        world.until_active(S(60));
+        assert!(reported || world.millis - made >= 104_900);
+    }
+}
+
 #[test]
 fn discrepancies_block_until_a_person_decides() {
     let mut world = World::trading(reconciled(OnFailure::Retry));
@@ -127,6 +146,19 @@ fn a_job_that_cannot_be_created_is_a_failed_one_at_its_deadline() {
     world.run(S(200));
     assert_eq!(world.record.blocked, Some(Block::ReconciliationFailed));
     assert!(world.record.message.contains("could not be created"));
+}
+
+#[test]
+fn a_job_that_hangs_or_is_never_made_has_failed_when_its_deadline_and_the_grace_are_over() {
+    for refused in [false, true] {
+        let mut world = World::trading(reconciled(OnFailure::Block));
+        world.job_fate = JobFate::Hangs;
+        world.creates_refused = refused;
+        exit(&mut world);
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let took = world.run_until("blocked", S(120), |w| w.record.blocked.is_some());
+        assert!((104_900..=105_200).contains(&took), "{took} ms");
+    }
 }
 
 #[test]

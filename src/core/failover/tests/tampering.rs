@@ -110,3 +110,20 @@ fn a_candidate_whose_lease_vanishes_is_replaced_by_a_new_epoch() {
     world.jobs.iter_mut().for_each(|j| j.ended = true);
     world.until_active(S(5));
 }
+
+/// The ledger then names the candidate because the Lease did, not because it was prepared.
+#[test]
+fn a_permit_that_is_taken_from_a_candidate_and_given_back_does_not_spare_it_the_reconciliation() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    world.tamper(|l| l.permit = None);
+    world.round();
+    assert_eq!(world.record.trading.as_ref().map(|l| l.epoch), Some(Epoch(2)), "whoever is named may be trading");
+    world.tamper(|l| l.permit = Some(Permit::Prepare));
+    world.round();
+    assert_eq!(world.lease.as_ref().and_then(|l| l.permit), Some(Permit::Revoke));
+    world.run(S(5));
+    assert_eq!(world.trader(), None, "{}", world.record.message);
+}

@@ -1,0 +1,143 @@
+//! Faults of operators, agents, bots and nodes.
+
+use serde_json::Value;
+use tokio::time::sleep;
+use tradingbot::core::agent::Exit;
+
+use super::kinds::Kind;
+use super::scene::{Scene, within};
+use crate::world::cluster::text;
+use crate::world::network::{Cut, Trouble, What};
+
+/// See [`super::happen`].
+pub async fn happen(scene: &Scene) -> bool {
+    match scene.fault.kind {
+        Kind::LeaderCrashed => crash(scene, scene.world.operators.leader().into_iter().collect()),
+        Kind::OperatorsCrashed => crash(scene, (0..scene.world.operators.count()).collect()),
+        Kind::CrashAtWrite => crash_at_write(scene).await,
+        Kind::LeaderFrozen => freeze(scene, scene.world.operators.leader().into_iter().collect()).await,
+        Kind::OperatorsFrozen => freeze(scene, (0..scene.world.operators.count()).collect()).await,
+        Kind::ActiveKilled => kill(scene, scene.active().into_iter().collect()),
+        Kind::StandbyKilled => kill(scene, scene.random.pick(&scene.standbys()).into_iter().collect()),
+        Kind::StandbysKilled => kill(scene, scene.standbys()),
+        Kind::CandidateKilled => kill_candidate(scene).await,
+        Kind::BotExited => bot_exits(scene),
+        Kind::AgentFrozen => freeze_agent(scene).await,
+        Kind::NodeCut => cut(scene, scene.active_node(), Cut::All).await,
+        Kind::NodeCutFromApi => cut(scene, scene.active_node(), Cut::Api).await,
+        Kind::NodeHearsNothing => cut(scene, scene.active_node(), Cut::Replies).await,
+        Kind::NodeCutFromExchange => cut(scene, scene.active_node(), Cut::Exchange).await,
+        Kind::OtherNodeCut => {
+            let active = scene.active_node();
+            let others: Vec<_> =
+                scene.world.cluster.nodes().into_iter().filter(|n| Some(n) != active.as_ref()).collect();
+            cut(scene, scene.random.pick(&others), Cut::All).await
+        }
+        Kind::PowerCut => power_cut(scene, scene.active_node()).await,
+        Kind::KubeletStopped => stop_kubelet(scene).await,
+        _ => false,
+    }
+}
+
+fn crash(scene: &Scene, replicas: Vec<usize>) -> bool {
+    let operators = &scene.world.operators;
+    let mut crashed = false;
+    for at in replicas {
+        scene.tell(&format!("operator-{at} is killed"));
+        crashed |= operators.crash(at);
+        operators.start_after(at, within(scene.fault.lasts, 500, 8_000));
+    }
+    crashed
+}
+
+/// The process dies in the middle of what it writes, which is there or not.
+async fn crash_at_write(scene: &Scene) -> bool {
+    let operators = scene.world.operators.clone();
+    let Some(leader) = operators.leader() else { return false };
+    let committed = scene.random.percent(50);
+    let number = scene.random.below(6);
+    scene.tell(&format!("operator-{leader} is to die at its next write but {number}, committed {committed}"));
+    let died = operators.crash_at_write(leader, number, committed);
+    if scene.random.percent(50) {
+        scene.world.ask(&scene.bot, "Switchover");
+    }
+    scene.last().await;
+    operators.start(leader);
+    died.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+async fn freeze(scene: &Scene, replicas: Vec<usize>) -> bool {
+    let frozen: Vec<_> =
+        replicas.into_iter().filter(|at| scene.world.operators.freeze(*at, scene.fault.lasts)).collect();
+    scene.tell(&format!("operators {frozen:?} are stopped for {:?}", scene.fault.lasts));
+    scene.last().await;
+    !frozen.is_empty()
+}
+
+pub(super) fn kill(scene: &Scene, pods: Vec<Value>) -> bool {
+    let mut killed = false;
+    for pod in pods {
+        let (name, uid) = (text(&pod, "/metadata/name"), text(&pod, "/metadata/uid"));
+        let hit = scene.world.cluster.with_container(uid, |container| container.kill()).is_some();
+        scene.tell(&format!("the container of {name} is killed, it ran: {hit}"));
+        killed |= hit;
+    }
+    killed
+}
+
+async fn kill_candidate(scene: &Scene) -> bool {
+    let promoted = |scene: &Scene| {
+        matches!(scene.world.status(&scene.bot, "/phase").as_str(), "Preparing" | "Activating")
+            && scene.holder().is_some()
+    };
+    if !scene.until(promoted).await {
+        return false;
+    }
+    sleep(scene.random.millis(0, 1_500)).await;
+    let Some(uid) = scene.holder() else { return false };
+    let pods = scene.pods().into_iter().filter(|pod| text(pod, "/metadata/uid") == uid).collect();
+    kill(scene, pods)
+}
+
+fn bot_exits(scene: &Scene) -> bool {
+    let Some(pod) = scene.active() else { return false };
+    let uid = text(&pod, "/metadata/uid");
+    scene.tell(&format!("the bot in {} ends", text(&pod, "/metadata/name")));
+    scene.world.cluster.with_container(uid, |container| container.bot_exits(Exit::Code(1))).unwrap_or(false)
+}
+
+/// The agent and all that it sends stand still; its guard does not.
+async fn freeze_agent(scene: &Scene) -> bool {
+    let Some(pod) = scene.active() else { return false };
+    let uid = text(&pod, "/metadata/uid");
+    let time = scene.fault.lasts;
+    let hit = scene.world.cluster.with_container(uid, |container| container.freeze.begin(time)).is_some();
+    scene.tell(&format!("the agent of {} is stopped for {time:?}, it ran: {hit}", text(&pod, "/metadata/name")));
+    scene.world.site.network.trouble(uid, Trouble::always(scene.end(), What::Frozen));
+    scene.last().await;
+    hit
+}
+
+async fn cut(scene: &Scene, node: Option<String>, what: Cut) -> bool {
+    let Some(node) = node else { return false };
+    scene.tell(&format!("{node}, {what:?}, for {:?}", scene.fault.lasts));
+    scene.world.site.network.cut(&node, scene.fault.lasts, what);
+    scene.last().await;
+    true
+}
+
+pub(super) async fn power_cut(scene: &Scene, node: Option<String>) -> bool {
+    let Some(node) = node else { return false };
+    scene.tell(&format!("{node} is dark for {:?}", scene.fault.lasts));
+    scene.world.cluster.with_node(&node, |node| node.power_cut(scene.fault.lasts));
+    scene.last().await;
+    true
+}
+
+async fn stop_kubelet(scene: &Scene) -> bool {
+    let Some(node) = scene.active_node() else { return false };
+    scene.tell(&format!("the kubelet of {node} is stopped for {:?}", scene.fault.lasts));
+    let stopped = scene.world.cluster.with_node(&node, |node| node.stop_kubelet(scene.fault.lasts)).is_some();
+    scene.last().await;
+    stopped
+}

@@ -1,0 +1,84 @@
+//! Faults of the API server and of the ways to it.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::kinds::Kind;
+use super::scene::{Scene, within};
+use crate::world::network::{Away, Trouble, What};
+use crate::world::operators::process_of;
+
+/// See [`super::happen`].
+pub async fn happen(scene: &Scene) -> bool {
+    let api = &scene.world.site.api;
+    match scene.fault.kind {
+        Kind::RequestsLate => scene.trouble(What::Late(scene.random.millis(100, 6_000))).await,
+        Kind::RequestsLost => scene.trouble(What::Lost).await,
+        Kind::RepliesLost => scene.trouble(What::ReplyLost).await,
+        Kind::ConnectionsBroken => scene.trouble(What::Broken).await,
+        Kind::Conflicts => scene.trouble(What::Status(409)).await,
+        Kind::TooManyRequests => scene.trouble(What::Status(429)).await,
+        Kind::ServerErrors => scene.trouble(What::Status(500)).await,
+        Kind::Forbidden => scene.trouble(What::Status(403)).await,
+        Kind::WatchesStalled => scene.trouble(What::Stalled).await,
+        Kind::EventsLate => scene.trouble(What::EventsLate(scene.random.millis(100, 8_000))).await,
+        Kind::Compacted => {
+            scene.tell("the past is forgotten and all watches end");
+            api.compact();
+            api.end_watches();
+            true
+        }
+        Kind::WatchesEnded => {
+            scene.tell("all watches end");
+            api.end_watches();
+            true
+        }
+        Kind::StaleApiServer => stale(scene).await,
+        Kind::ApiPaused => away(scene, Away::Paused).await,
+        Kind::ApiRefused => away(scene, Away::Refused).await,
+        Kind::ApiSilent => away(scene, Away::Silent).await,
+        Kind::EtcdRestored => restore(scene).await,
+        _ => false,
+    }
+}
+
+async fn away(scene: &Scene, how: Away) -> bool {
+    scene.tell(&format!("{how:?} for {:?}", scene.fault.lasts));
+    scene.world.site.network.away(scene.fault.lasts, how);
+    if how == Away::Refused {
+        scene.world.site.api.end_watches();
+    }
+    scene.last().await;
+    true
+}
+
+async fn stale(scene: &Scene) -> bool {
+    let world = &scene.world;
+    let at = world.operators.leader().unwrap_or_default();
+    let by = scene.random.millis(500, 20_000);
+    let trouble = Trouble::always(scene.end(), What::Stale(by));
+    scene.tell(&format!("operator-{at} starts again and sees the past, {by:?} ago"));
+    let crashed = world.operators.crash(at);
+    world.site.network.trouble(&process_of(at), trouble.clone());
+    world.operators.start_after(at, scene.random.millis(200, 3_000));
+    scene.last().await;
+    crashed && trouble.hits.load(std::sync::atomic::Ordering::Relaxed) > 0
+}
+
+async fn restore(scene: &Scene) -> bool {
+    let site = &scene.world.site;
+    let earlier = site.api.snapshot();
+    scene.tell("a snapshot is taken");
+    sleep(within(scene.fault.lasts, 2_000, 30_000)).await;
+    let down = scene.random.millis(1_000, 10_000);
+    site.network.away(down, Away::Refused);
+    sleep(down.saturating_sub(Duration::from_millis(1))).await;
+    scene.tell("the store is put back to the snapshot");
+    site.api.restore(&earlier);
+    for bot in &scene.world.plan.bots {
+        site.exchange.begins_anew(&bot.name);
+        site.exchange.abandons_reconciliations(&bot.name);
+    }
+    true
+}
