@@ -66,6 +66,7 @@ control_up() {
     "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$SERVICE_NET.1,IP:$API_ADDRESS,IP:$(outside_address 2)"
   certificate admin /O=system:masters/CN=admin
   cgroup_make "$CLUSTER_NAME/control"
+  cgroup_weigh "$CLUSTER_NAME"
   network_control
   start_etcd
   rm -f "$AUDIT_LOG" # of an earlier cluster

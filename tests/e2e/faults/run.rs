@@ -13,9 +13,12 @@ use super::fleet::{DEFAULT, Member, Target};
 use super::rows::{BotRound, Row, commit};
 use crate::harness::verdict::Violation;
 use crate::harness::*;
+use tradingbot::api::bot_status::Evidence;
 
 /// So much later than it has to be, trading is looked for all the same: late is another thing than never.
 const LATE: Duration = Duration::from_secs(60);
+/// Whatever comes late has come by then.
+const QUIET: Duration = Duration::from_secs(3);
 /// The whole round of one bot ends within this.
 const ROUND: Duration = Duration::from_secs(420);
 /// Evidence of so many bad rounds of a fault is kept.
@@ -141,6 +144,7 @@ impl Run<'_> {
                     Ok(Err(why)) => return self.void(name, &why),
                     Err(_) => return self.void(name, "the round was not judged in time"),
                 }
+                self.renew_lost(target);
                 true
             }
             Err(why) => {
@@ -157,6 +161,18 @@ impl Run<'_> {
         }
     }
 
+    /// The pod of an active that was given up on silence alone is trusted again after a minute, or at once when another
+    /// container runs in it: so much time is saved between two rounds.
+    fn renew_lost(&self, target: &Target) {
+        let known = self.stage.fleet.view.now();
+        let moves = known.status(&target.member.bot.name).map(|status| &status.failover.history);
+        let mut since = moves.into_iter().flatten().take_while(|step| step.epoch > target.epoch);
+        let silent = since.any(|step| step.evidence == Some(Evidence::LeaseExpired));
+        if silent && !target.aim.processes().is_empty() {
+            target.aim.kill_all();
+        }
+    }
+
     async fn judged(&self, target: &Target, struck: Struck) -> BotRound {
         let Target { member, round, .. } = target;
         let from = struck.from.as_ref().unwrap_or(&round.marker);
@@ -165,6 +181,7 @@ impl Run<'_> {
         let filter = member.bot.at(&format!("since={}{above}", from.seq));
         let first = member.bot.exchange.try_wait(bound + LATE, &filter).await;
         let took = first.as_ref().map(|first| seconds_between(from, first));
+        tokio::time::sleep(QUIET).await;
         let seen = {
             let mut judge = self.stage.fleet.judge.lock().await;
             judge.read().await;
