@@ -11,7 +11,6 @@ WITHOUT_CLUSTER := $(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
   $(filter-out cel e2e,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-SIMULATE = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/release/simulate
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,12 +67,9 @@ model: ## explore the whole model for a state in which two may trade: up to 40 m
 model-small: ## a small part of it, and that it finds deliberate mistakes
 	cargo test --package tradingbot-model -- --nocapture
 
-simulation: ## operator and agents in simulated clusters, with faults and crashes  [SEEDS=0..2000] [JOBS=2]
+simulation: ## operator and agents in simulated clusters, under faults drawn from seeds  [SEEDS=0..2000] [JOBS=2]
 	cargo test --package tradingbot-simulation
-	cargo build --release --package tradingbot-simulation --bin simulate
-	$(SIMULATE) --seeds $(or $(SEEDS),0..2000) --jobs $(or $(JOBS),2)
-	$(SIMULATE) --sweep --jobs $(or $(JOBS),2)
-	$(SIMULATE) --all-wrong --jobs $(or $(JOBS),2)
+	tests/simulation/run $(or $(SEEDS),0..2000) $(or $(JOBS),2)
 
 mutants: ## small changes to src/core that no unit test notices (hours)  [ONLY=pattern] [AGAIN=1] [JOBS=2]
 	cargo test --package tradingbot-core

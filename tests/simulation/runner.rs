@@ -92,6 +92,27 @@ pub fn run(batch: &Batch) -> Result<Tally, String> {
     })
 }
 
+/// Runs the first seeds twice, in other processes and in another order; answers whether both runs had the same trace.
+///
+/// # Errors
+/// When a seed did not come to an end.
+pub fn again(seeds: u64) -> Result<bool, String> {
+    let (mut forwards, mut backwards) = (Worker::new()?, Worker::new()?);
+    let first = (0..seeds).map(|seed| one(&mut forwards, seed, None)).collect::<Result<Vec<_>, _>>()?;
+    let second = (0..seeds).rev().map(|seed| one(&mut backwards, seed, None)).collect::<Result<Vec<_>, _>>()?;
+    let differ: Vec<u64> = first
+        .iter()
+        .zip(second.iter().rev())
+        .filter(|(first, second)| first.condensed != second.condensed)
+        .map(|(first, _)| first.seed)
+        .collect();
+    match differ.is_empty() {
+        true => println!("{seeds} seeds run the same way again"),
+        false => println!("these seeds do not run the same way again: {differ:?}"),
+    }
+    Ok(differ.is_empty())
+}
+
 fn one(worker: &mut Worker, seed: u64, wrong: Option<Wrong>) -> Result<Outcome, String> {
     worker.ask(&Question::Seed(seed, wrong.map(|wrong| wrong.to_string())))
 }

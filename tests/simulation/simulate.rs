@@ -31,6 +31,7 @@ const USAGE: &str =
     "simulate --seeds FROM..TO [--jobs N] [--wrong NAME]   many seeds; ends with 1 when a rule was broken
 simulate --seed N [--trace] [--wrong NAME]             one seed, every write, order and fault of it
 simulate --all-wrong [--seeds FROM..TO] [--jobs N]     which seed catches each deliberate mistake
+simulate --again N                                     the first N seeds twice: both runs have to be the same
 simulate --sweep [--jobs N]                            the operator dies at each of its writes
 simulate --case SCENARIO[/N/BLOW] [--trace]            one case of the sweep";
 
@@ -72,6 +73,11 @@ fn run(mut args: Args) -> Result<bool, String> {
         let outcome = worker::on_a_thread(move || Ok(seed::run(seed, trace)))?;
         print(&outcome)?;
         return Ok(outcome.broken.is_empty());
+    }
+    if let Some(times) = args.value("--again")? {
+        let seeds = times.parse().map_err(|_| format!("--again: '{times}' is not a number"))?;
+        args.finish()?;
+        return runner::again(seeds);
     }
     let seeds = args.value("--seeds")?.map(|text| range(&text)).transpose()?;
     if args.flag("--all-wrong") {

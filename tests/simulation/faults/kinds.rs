@@ -31,6 +31,10 @@ kinds! {
     RequestsLost = "requests lost",
     /// Requests are carried out and never answered.
     RepliesLost = "replies lost after commit",
+    /// Answers come up to two seconds after what was asked for was done.
+    AnswersLate = "answers late",
+    /// Answers to the active's agent come late, and then its node is cut off from the API server.
+    AnswersLateThenCut = "answers to the active late, then cut off",
     /// Connections break.
     ConnectionsBroken = "connections broken",
     /// 409 for what would have succeeded.
@@ -65,6 +69,8 @@ kinds! {
     OperatorsCrashed = "all operators crashed",
     /// The leading operator dies at one of its next writes, before it or after it.
     CrashAtWrite = "operator crashed at a write",
+    /// The leading operator is stopped between its check and the arrival of one of its next writes.
+    FrozenAtWrite = "operator frozen at a write and thawed",
     /// The leading operator is stopped past its lead, and goes on beside the next one.
     LeaderFrozen = "leading operator frozen and thawed",
     /// Both operators are stopped and go on.

@@ -19,6 +19,8 @@ pub async fn happen(scene: Scene) -> bool {
         Kind::RequestsLate
         | Kind::RequestsLost
         | Kind::RepliesLost
+        | Kind::AnswersLate
+        | Kind::AnswersLateThenCut
         | Kind::ConnectionsBroken
         | Kind::Conflicts
         | Kind::TooManyRequests
@@ -36,6 +38,7 @@ pub async fn happen(scene: Scene) -> bool {
         Kind::LeaderCrashed
         | Kind::OperatorsCrashed
         | Kind::CrashAtWrite
+        | Kind::FrozenAtWrite
         | Kind::LeaderFrozen
         | Kind::OperatorsFrozen
         | Kind::ActiveKilled

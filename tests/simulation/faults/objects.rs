@@ -76,6 +76,7 @@ async fn remove_behind_cut(scene: &Scene) -> bool {
 fn edit_lease(scene: &Scene) -> bool {
     let api = &scene.world.site.api;
     scene.tell("the Lease is meddled with");
+    scene.world.site.ledger.meddled(&scene.bot);
     let standby = scene.random.pick(&scene.standbys());
     let back = scene.random.below(3) + 1;
     let permit = scene.random.percent(50);
@@ -162,9 +163,13 @@ async fn recreate(scene: &Scene) -> bool {
         api.change("tradingbots", NAMESPACE, &scene.bot, |bot| bot["metadata"]["finalizers"] = json!([]));
     }
     let gone = scene.world.until(GOING, |world| world.bot(&scene.bot).is_none()).await;
-    if gone {
+    if gone && scene.world.bot(&scene.bot).is_none() {
         sleep(scene.random.millis(0, 1_000)).await;
         scene.tell("the resource is made again");
+        if scene.world.bot(&scene.bot).is_some() {
+            // Somebody else was first, or the store was put back.
+            return true;
+        }
         scene.world.site.exchange.begins_anew(&scene.bot);
         if by_force {
             scene.world.site.exchange.abandons_reconciliations(&scene.bot);

@@ -15,6 +15,7 @@ pub async fn happen(scene: &Scene) -> bool {
         Kind::LeaderCrashed => crash(scene, scene.world.operators.leader().into_iter().collect()),
         Kind::OperatorsCrashed => crash(scene, (0..scene.world.operators.count()).collect()),
         Kind::CrashAtWrite => crash_at_write(scene).await,
+        Kind::FrozenAtWrite => freeze_at_write(scene).await,
         Kind::LeaderFrozen => freeze(scene, scene.world.operators.leader().into_iter().collect()).await,
         Kind::OperatorsFrozen => freeze(scene, (0..scene.world.operators.count()).collect()).await,
         Kind::ActiveKilled => kill(scene, scene.active().into_iter().collect()),
@@ -55,15 +56,34 @@ async fn crash_at_write(scene: &Scene) -> bool {
     let operators = scene.world.operators.clone();
     let Some(leader) = operators.leader() else { return false };
     let committed = scene.random.percent(50);
-    let number = scene.random.below(6);
+    let number = scene.random.below(10);
     scene.tell(&format!("operator-{leader} is to die at its next write but {number}, committed {committed}"));
     let died = operators.crash_at_write(leader, number, committed);
-    if scene.random.percent(50) {
-        scene.world.ask(&scene.bot, "Switchover");
-    }
+    give_work(scene);
     scene.last().await;
     operators.start(leader);
     died.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// The process stands still after it has asked whether it leads and before what it writes has arrived.
+async fn freeze_at_write(scene: &Scene) -> bool {
+    let operators = scene.world.operators.clone();
+    let Some(leader) = operators.leader() else { return false };
+    let (number, time) = (scene.random.below(10), scene.random.millis(6_000, 25_000));
+    scene.tell(&format!("operator-{leader} is to stop for {time:?} at its next write but {number}"));
+    let stopped = operators.freeze_at_write(leader, number, time);
+    give_work(scene);
+    scene.last().await;
+    stopped.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// What a leader that has nothing to do would not write.
+fn give_work(scene: &Scene) {
+    match scene.random.below(3) {
+        0 => scene.world.ask(&scene.bot, "Switchover"),
+        1 => drop(kill(scene, scene.active().into_iter().collect())),
+        _ => {}
+    }
 }
 
 async fn freeze(scene: &Scene, replicas: Vec<usize>) -> bool {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::kinds::Kind;
 use super::scene::{Scene, within};
-use crate::world::network::{Away, Trouble, What};
+use crate::world::cluster::text;
+use crate::world::network::{Away, Cut, Trouble, What};
 use crate::world::operators::process_of;
 
 /// See [`super::happen`].
@@ -17,6 +18,8 @@ pub async fn happen(scene: &Scene) -> bool {
         Kind::RequestsLost => scene.trouble(What::Lost).await,
         Kind::RepliesLost => scene.trouble(What::ReplyLost).await,
         Kind::ConnectionsBroken => scene.trouble(What::Broken).await,
+        Kind::AnswersLate => scene.trouble(What::AnswerLate(scene.random.millis(500, 1_900))).await,
+        Kind::AnswersLateThenCut => late_then_cut(scene).await,
         Kind::Conflicts => scene.trouble(What::Status(409)).await,
         Kind::TooManyRequests => scene.trouble(What::Status(429)).await,
         Kind::ServerErrors => scene.trouble(What::Status(500)).await,
@@ -41,6 +44,23 @@ pub async fn happen(scene: &Scene) -> bool {
         Kind::EtcdRestored => restore(scene).await,
         _ => false,
     }
+}
+
+/// A way that gets worse: answers to the active's agent come late, then nothing gets through to the API server.
+async fn late_then_cut(scene: &Scene) -> bool {
+    let (Some(pod), Some(node)) = (scene.active(), scene.active_node()) else { return false };
+    let network = &scene.world.site.network;
+    let first = scene.random.millis(3_000, 12_000);
+    let late = What::AnswerLate(scene.random.millis(1_200, 1_950));
+    scene.tell(&format!(
+        "answers to {} come late, {late:?}; {node} is cut off after {first:?}",
+        text(&pod, "/metadata/name")
+    ));
+    network.trouble(text(&pod, "/metadata/uid"), Trouble::always(Instant::now() + first, late));
+    sleep(first).await;
+    network.cut(&node, scene.fault.lasts, Cut::Api);
+    scene.last().await;
+    true
 }
 
 async fn away(scene: &Scene, how: Away) -> bool {
@@ -75,6 +95,7 @@ async fn restore(scene: &Scene) -> bool {
     site.network.away(down, Away::Refused);
     sleep(down.saturating_sub(Duration::from_millis(1))).await;
     scene.tell("the store is put back to the snapshot");
+    site.ledger.restored();
     site.api.restore(&earlier);
     for bot in &scene.world.plan.bots {
         site.exchange.begins_anew(&bot.name);

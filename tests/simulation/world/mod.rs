@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod exchange;
 pub mod freeze;
+pub mod ledger;
 pub mod network;
 pub mod operators;
 pub mod plan;
@@ -21,6 +22,7 @@ use tradingbot_simulation::api_server::ApiServer;
 
 use cluster::{Cluster, Site};
 use exchange::Exchange;
+use ledger::Ledger;
 use network::Network;
 use operators::Operators;
 use plan::{BotPlan, NAMESPACE, Plan};
@@ -55,6 +57,7 @@ impl World {
             api: ApiServer::new(seed),
             network: Network::new(Random::new(seed, "network"), trace.clone()),
             exchange: Exchange::new(trace.clone()),
+            ledger: Ledger::default(),
             trace,
             random,
             misbehaviour: cluster::Misbehaviour::default(),

@@ -76,6 +76,8 @@ pub enum What {
     Lost,
     /// It arrives up to so much later.
     Late(Duration),
+    /// The answer comes so much later.
+    AnswerLate(Duration),
     /// The answer never comes.
     ReplyLost,
     /// It is answered with this status.
@@ -256,6 +258,7 @@ impl Wire {
         match self.hit(|what| !what.is_of_watches() && !matches!(what, What::Stale(_))) {
             Some((What::Lost, _)) => Fate::Lost,
             Some((What::Late(most), _)) => Fate::Answered { before: self.up_to(most), after: back },
+            Some((What::AnswerLate(time), _)) => Fate::Answered { before: hop, after: time },
             Some((What::ReplyLost, _)) => Fate::ReplyLost { before: hop },
             Some((What::Status(code), _)) => Fate::Status { code, after: hop },
             Some((What::Broken, _)) => Fate::Broken,

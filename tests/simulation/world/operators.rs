@@ -165,9 +165,27 @@ impl Operators {
     /// Kills a replica at one of its next writes of bots, after `number` others; answers whether it came to that.
     /// `committed`: the write is carried out.
     pub fn crash_at_write(&self, at: usize, number: u64, committed: bool) -> Arc<AtomicBool> {
-        let died = Arc::new(AtomicBool::new(false));
+        let operators = self.clone();
+        self.at_write(at, number, move || {
+            operators.crash(at);
+            if committed { Fate::ReplyLost { before: Duration::from_millis(1) } } else { Fate::Lost }
+        })
+    }
+
+    /// Stops a replica for so long at one of its next writes of bots, after `number` others: the write arrives when it
+    /// goes on. Answers whether it came to that.
+    pub fn freeze_at_write(&self, at: usize, number: u64, time: Duration) -> Arc<AtomicBool> {
+        let operators = self.clone();
+        self.at_write(at, number, move || {
+            operators.freeze(at, time);
+            Fate::Answered { before: time, after: Duration::from_millis(1) }
+        })
+    }
+
+    fn at_write(&self, at: usize, number: u64, what: impl Fn() -> Fate + Send + 'static) -> Arc<AtomicBool> {
+        let done = Arc::new(AtomicBool::new(false));
         let wire = self.lock().get(at).and_then(|process| process.wire.clone());
-        let (operators, told, mut left) = (self.clone(), died.clone(), number);
+        let (told, mut left) = (done.clone(), number);
         let watch: Watch = Box::new(move |call| {
             if told.load(Ordering::Relaxed) || is_own(call) {
                 return None;
@@ -177,13 +195,12 @@ impl Operators {
                 return None;
             }
             told.store(true, Ordering::Relaxed);
-            operators.crash(at);
-            Some(if committed { Fate::ReplyLost { before: Duration::from_millis(1) } } else { Fate::Lost })
+            Some(what())
         });
         if let Some(wire) = wire {
             wire.watch(watch);
         }
-        died
+        done
     }
 
     /// Stops a replica for so long, as SIGSTOP does; answers whether it ran.

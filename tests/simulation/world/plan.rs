@@ -56,7 +56,7 @@ impl Plan {
                 6..8 => (4, 1, 2),
                 _ => (10, 2, 6),
             },
-            reconciled: random.percent(80),
+            reconciled: random.percent(60),
             hot: random.percent(25),
             in_place_restarts: if random.percent(60) { 0 } else { 1 },
         };

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tradingbot_simulation::api_server::ApiServer;
 
 use super::exchange::Exchange;
+use super::ledger::Ledger;
 use super::network::Network;
 use super::random::Random;
 use super::trace::Trace;
@@ -34,6 +35,8 @@ pub struct Site {
     pub network: Network,
     /// Where bots trade.
     pub exchange: Exchange,
+    /// What is written down.
+    pub ledger: Ledger,
     /// What happened.
     pub trace: Trace,
     /// For delays.
@@ -159,6 +162,7 @@ impl State {
     fn step(&mut self) -> Instant {
         let now = Instant::now();
         let mut due = Due(now + Duration::from_secs(5));
+        self.site.ledger.look(&self.site.api, &self.site.exchange);
         let version = self.site.api.changes("pods");
         if version != self.pods_version {
             self.pods = self.site.api.all("pods");
