@@ -25,7 +25,7 @@ fn bounds(grants: u64, agents: usize, faults: Faults) -> Bounds {
 }
 
 fn limits() -> Limits {
-    Limits { threads: 2, time: Duration::from_secs(600), memory: 4 << 30, progress: None }
+    Limits { threads: 2, time: Duration::from_secs(1800), memory: 4 << 30, progress: None }
 }
 
 /// Explores all of it. Answers what was never reached of all that some bounds allow.
@@ -52,7 +52,8 @@ fn every_rule_holds_and_everything_happens() {
         bounds(2, 3, Faults { crashes: 1, lost: 1, ..NONE }),
         bounds(2, 2, Faults { late: 1, deleted: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, failed: 1, overdue: 1, ..NONE }),
-        bounds(1, 2, Faults { crashes: 1, lost: 1, late: 2, ..NONE }),
+        bounds(1, 2, Faults { crashes: 1, lost: 1, late: 1, ..NONE }),
+        bounds(1, 2, Faults { late: 2, ..NONE }),
         bounds(3, 3, NONE),
     ];
     let never = runs.map(|bounds| explore(bounds, 8));
@@ -119,7 +120,7 @@ fn every_mistake_that_shows_here_is_found() {
     let mut missed = Vec::new();
     for mistake in Wrong::ALL {
         let Some(bounds) = sees(mistake) else {
-            println!("{mistake:32} is left to the simulation and the cluster");
+            println!("{:32} is left to the simulation and the cluster", mistake.as_str());
             continue;
         };
         wrong::choose(Some(mistake));
@@ -129,10 +130,11 @@ fn every_mistake_that_shows_here_is_found() {
         let seconds = began.elapsed().as_secs_f32();
         match found {
             Some((rule, path)) => {
-                println!("{mistake:32} {rule:56} {states:8} states, {:2} events, {seconds:4.1} s", path.len());
+                let (name, events) = (mistake.as_str(), path.len());
+                println!("{name:32} {rule:56} {states:8} states, {events:2} events, {seconds:4.1} s");
             }
             None => {
-                println!("{mistake:32} NOT FOUND in {states} states, {seconds:.1} s");
+                println!("{:32} NOT FOUND in {states} states, {seconds:.1} s", mistake.as_str());
                 missed.push(mistake);
             }
         }
