@@ -63,7 +63,9 @@ impl FromStr for BackupId {
         let (schedule, random) = rest.strip_prefix('-').and_then(|rest| rest.rsplit_once('-')).ok_or_else(malformed)?;
         let hex = random.len() == 4 && random.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let fits = !schedule.is_empty() && schedule.len() <= LONGEST_SCHEDULE;
-        match plain && time.ends_with('Z') && hex && fits && id.begun().is_some() {
+        // A time is written in one way: no second is the sixtieth.
+        let written = id.begun().is_some_and(|begun| begun.strftime(TIME).to_string() == time);
+        match plain && written && hex && fits {
             true => Ok(id),
             false => Err(malformed()),
         }
@@ -116,6 +118,8 @@ mod tests {
             "20261124T020000Z-../../x-003f",
             "20261124T020000Z-a/b-003f",
             "20261124T020000é-daily-003f",
+            "20261124T015960Z-daily-003f",
+            "-0261124T020000Z-daily-003f",
         ] {
             assert!(text.parse::<BackupId>().is_err(), "{text}");
         }
