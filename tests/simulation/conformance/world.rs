@@ -13,6 +13,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tradingbot::api::crds;
 use tradingbot_simulation::api_server::{ApiServer, Direct};
@@ -253,7 +254,14 @@ fn kubeconfig() -> PathBuf {
     path
 }
 
+/// Whether the kinds are installed: once is enough for all cases, and costs a slow server most of its time.
+static INSTALLED: Mutex<bool> = Mutex::const_new(false);
+
 async fn install(client: &Client) {
+    let mut installed = INSTALLED.lock().await;
+    if *installed {
+        return;
+    }
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in crds::all() {
         let name = crd.name_any();
@@ -264,4 +272,5 @@ async fn install(client: &Client) {
         let established = kube::runtime::wait::await_condition(api.clone(), &name, established);
         timeout(PATIENCE, established).await.expect("the kind is established in time").expect("an answer");
     }
+    *installed = true;
 }
