@@ -76,7 +76,6 @@ async fn remove_behind_cut(scene: &Scene) -> bool {
 fn edit_lease(scene: &Scene) -> bool {
     let api = &scene.world.site.api;
     scene.tell("the Lease is meddled with");
-    scene.world.site.ledger.meddled(&scene.bot);
     let standby = scene.random.pick(&scene.standbys());
     let back = scene.random.below(3) + 1;
     let permit = scene.random.percent(50);
@@ -91,10 +90,13 @@ fn edit_lease(scene: &Scene) -> bool {
                 lease["metadata"]["annotations"][key::BOOT] = json!("");
             }
         }),
-        Kind::EpochSetBack => edit(&|lease| {
-            let epoch = text(&lease["metadata"]["annotations"][key::EPOCH], "").parse::<u64>().unwrap_or_default();
-            lease["metadata"]["annotations"][key::EPOCH] = json!(epoch.saturating_sub(back).to_string());
-        }),
+        Kind::EpochSetBack => {
+            scene.world.site.ledger.meddled(&scene.bot);
+            edit(&|lease| {
+                let epoch = text(&lease["metadata"]["annotations"][key::EPOCH], "").parse::<u64>().unwrap_or_default();
+                lease["metadata"]["annotations"][key::EPOCH] = json!(epoch.saturating_sub(back).to_string());
+            })
+        }
         _ => edit(&|lease| lease["spec"]["renewTime"] = json!("2026-01-02T00:00:00.000000Z")),
     }
 }

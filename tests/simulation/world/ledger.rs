@@ -19,20 +19,20 @@ struct Pages {
     /// Changes of resources and of Leases that were looked at.
     seen: (u64, u64),
     /// By the uid of a resource: its epoch, and its Lease's.
-    highest: BTreeMap<String, (u64, u64)>,
-    /// Somebody who is no operator has changed the Lease of this bot.
+    latest: BTreeMap<String, (u64, u64)>,
+    /// Somebody who is no operator sets back the epoch in the Lease of this bot.
     meddled: Vec<String>,
 }
 
 impl Ledger {
-    /// A person is about to change the Lease of this bot.
+    /// A person is about to set back the epoch in the Lease of this bot.
     pub fn meddled(&self, bot: &str) {
         self.lock().meddled.push(bot.to_owned());
     }
 
     /// The store is about to be put back: what was written down is as it was.
     pub fn restored(&self) {
-        self.lock().highest.clear();
+        self.lock().latest.clear();
     }
 
     /// Looks whether anything fell.
@@ -49,7 +49,7 @@ impl Ledger {
             let of_status = bot["status"]["epoch"].as_u64().unwrap_or_default();
             let of_lease = epoch_of(&lease);
             let meddled = pages.meddled.iter().position(|meddled| meddled == name);
-            let (status, in_lease) = *pages.highest.entry(uid.to_owned()).or_default();
+            let (status, in_lease) = *pages.latest.entry(uid.to_owned()).or_default();
             if of_status < status {
                 exchange.breaks("I5", format!("{name}: the epoch in the status fell from {status} to {of_status}"));
             }
@@ -64,8 +64,8 @@ impl Ledger {
                 }
                 _ => {}
             }
-            let highest = (status.max(of_status), in_lease.max(of_lease.unwrap_or_default()));
-            pages.highest.insert(uid.to_owned(), highest);
+            // A Lease that is gone, or made anew by nobody's grant, has none.
+            pages.latest.insert(uid.to_owned(), (of_status, of_lease.unwrap_or(in_lease)));
         }
     }
 
