@@ -21,6 +21,9 @@ use super::cluster::Site;
 use super::freeze::Freeze;
 use super::network::{Trouble, Watch, What, Wire};
 
+/// Makes what a replica is watched by.
+type Watches = Arc<dyn Fn() -> Watch + Send + Sync>;
+
 /// The namespace of the operator.
 pub const NAMESPACE: &str = "tradingbot-system";
 
@@ -39,7 +42,7 @@ struct Process {
     task: Option<AbortHandle>,
     freeze: Freeze,
     starts: u64,
-    watch: Option<Arc<dyn Fn() -> Watch + Send + Sync>>,
+    watch: Option<Watches>,
 }
 
 impl Operators {
@@ -66,7 +69,7 @@ impl Operators {
     }
 
     /// Asks before every write of every replica, from its next start on, what shall become of it.
-    pub fn watch(&self, watch: Arc<dyn Fn() -> Watch + Send + Sync>) {
+    pub fn watch(&self, watch: Watches) {
         for process in self.lock().iter_mut() {
             process.watch = Some(watch.clone());
         }
@@ -105,7 +108,7 @@ impl Operators {
         replicas[at].wire = Some(wire);
     }
 
-    fn prepare(&self, at: usize) -> Option<(String, Option<Arc<dyn Fn() -> Watch + Send + Sync>>, Freeze)> {
+    fn prepare(&self, at: usize) -> Option<(String, Option<Watches>, Freeze)> {
         let mut replicas = self.lock();
         let process = replicas.get_mut(at).filter(|process| process.task.is_none())?;
         process.starts += 1;

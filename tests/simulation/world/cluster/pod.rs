@@ -41,6 +41,7 @@ pub struct Local {
     forgotten: bool,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are few pods")]
 enum Stage {
     /// The container is started then.
     Waiting(Instant),
