@@ -139,7 +139,8 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         token: FencingToken(*token),
         fenced: Epoch(*fenced_epoch),
         trading: trading.as_ref().map(ledger_from),
-        active_since: active.as_ref().and_then(|a| a.since_time.as_ref()).map(wall_from),
+        // Only who is in the ledger is ever seen trading: another's time would be taken for that of the next one.
+        active_since: trading.as_ref().and(active.as_ref()).and_then(|a| a.since_time.as_ref()).map(wall_from),
         lost: lost.iter().map(|l| Lost { pod_uid: l.pod_uid.clone(), container_id: l.container_id.clone() }).collect(),
         jobs: jobs.iter().map(|token| FencingToken(*token)).collect(),
         current: failover.current.as_ref().map(move_from),
@@ -429,6 +430,12 @@ mod tests {
     #[test]
     fn a_new_resource_has_no_past() {
         assert_eq!(record_from(&serde_json::from_str("{}").unwrap()), Record::default());
+    }
+
+    #[test]
+    fn who_is_in_no_ledger_was_not_seen_trading() {
+        let text = r#"{"active": {"pod": "doge-0", "sinceTime": "2026-11-24T02:00:00.000000Z"}}"#;
+        assert_eq!(record_from(&serde_json::from_str(text).unwrap()), Record::default());
     }
 
     #[test]
