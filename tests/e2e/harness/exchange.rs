@@ -84,11 +84,17 @@ impl Exchange {
 
     async fn asked(&self, what: &str, filter: &str) -> String {
         let path = format!("{}/{what}?{filter}", self.base);
-        until(&format!("the exchange answers {what}"), Duration::from_secs(20), async || {
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
             let answer = tokio::time::timeout(Duration::from_secs(10), self.cluster.get(&path)).await;
-            answer.ok()?.ok()
-        })
-        .await
+            let why = match answer {
+                Ok(Ok(text)) => return text,
+                Ok(Err(refused)) => refused,
+                Err(_) => "nothing within 10 s".to_owned(),
+            };
+            assert!(std::time::Instant::now() < end, "for 20 s the exchange did not answer {what}: {why}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Writes a line into the log.

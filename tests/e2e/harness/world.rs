@@ -85,7 +85,9 @@ impl World {
         let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         let service = json!({
             "metadata": {"name": "exchange"},
-            "spec": {"selector": {"app": "exchange"}, "ports": [{"port": 8080}]},
+            // As any exchange it is there whatever the cluster thinks of its nodes: after an outage of the API server they
+            // and their pods count as not ready until the kubelets have spoken, up to a minute later.
+            "spec": {"selector": {"app": "exchange"}, "ports": [{"port": 8080}], "publishNotReadyAddresses": true},
         });
         let service = serde_json::from_value(service).expect("a service");
         let service = services.create(&PostParams::default(), &service).await.expect("the service is made");
