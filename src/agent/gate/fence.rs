@@ -84,7 +84,7 @@ impl Fence {
                 if self.is_past() {
                     self.cut();
                 } else {
-                    self.visit(|fd| unacknowledged(fd) == 0 && disconnect(fd));
+                    self.visit(|fd| unacknowledged_bytes(fd) == 0 && disconnect(fd));
                 }
             }
             Passage::Closed => {
@@ -152,7 +152,7 @@ impl Fence {
     /// Cuts everything.
     pub(in crate::agent) fn cut(&self) {
         self.visit(|fd| {
-            if unacknowledged(fd) > 0 {
+            if unacknowledged_bytes(fd) > 0 {
                 self.note_lost();
             }
             disconnect(fd)
@@ -214,6 +214,28 @@ pub(super) fn unacknowledged(fd: RawFd) -> i32 {
     // SAFETY: the call writes one `int`; TIOCOUTQ of a socket is its SIOCOUTQ.
     let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
     if result == 0 { bytes } else { 1 }
+}
+
+/// As [`unacknowledged`], without the end of the connection: that is no byte of anybody's.
+pub(super) fn unacknowledged_bytes(fd: RawFd) -> i32 {
+    // Asked first: an end that comes in between counts as a byte, never a byte as an end.
+    let end = i32::from(has_sent_its_end(fd));
+    unacknowledged(fd).saturating_sub(end).max(0)
+}
+
+/// Whether the socket is in a state in which its own end is on its way, unacknowledged.
+fn has_sent_its_end(fd: RawFd) -> bool {
+    // States of `include/net/tcp_states.h`.
+    const FIN_WAIT_1: u8 = 4;
+    const LAST_ACK: u8 = 9;
+    const CLOSING: u8 = 11;
+    // The first byte of the kernel's `tcp_info` is the state; it writes no more than there is room for.
+    let mut state = 0_u8;
+    let mut length: libc::socklen_t = 1;
+    // SAFETY: the call writes one byte.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut state).cast(), &raw mut length) };
+    result == 0 && matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING)
 }
 
 /// Cuts one socket; true.
@@ -308,6 +330,19 @@ mod tests {
         }
         fence.cut_if_past();
         assert!(second.is_cut() && fence.lost_since().is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_no_byte_that_is_lost() {
+        let (mut near, _far) = pair();
+        near.set_nonblocking(true).unwrap();
+        while near.write(&[0; 65536]).is_ok() {}
+        let bytes = unacknowledged_bytes(near.as_raw_fd());
+        assert!(bytes > 0 && bytes == unacknowledged(near.as_raw_fd()));
+        near.shutdown(std::net::Shutdown::Write).unwrap();
+        // The other side has no room for the bytes, nor for the end behind them.
+        assert_eq!(unacknowledged(near.as_raw_fd()), bytes + 1);
+        assert_eq!(unacknowledged_bytes(near.as_raw_fd()), bytes);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::super::clock;
-use super::fence::{Admission, Fence, Kind, unacknowledged};
+use super::fence::{Admission, Fence, Kind, unacknowledged, unacknowledged_bytes};
 use super::metrics::Metrics;
 use super::relay::Side;
 use crate::core::time::Mono;
@@ -167,7 +167,10 @@ async fn settle(held: Held, fence: &'static Fence, kind: Kind) {
             (known, open, since) = (left, still_open, Instant::now());
         }
         if since.elapsed() > if open { DELIVERY_TIME } else { PATIENCE } {
-            return fence.note_lost();
+            if unacknowledged_bytes(fd) > 0 {
+                fence.note_lost();
+            }
+            return;
         }
         sleep(pause).await;
         pause = (pause * 2).min(if open { LAST_LOOK } else { FIRST_LOOK });

@@ -145,12 +145,13 @@ impl Round<'_> {
     }
 
     /// A lost pod is eligible again when another container runs in it, when its agent gave its epoch back after all,
-    /// or when it has been reported ready for longer than a dead node would go unnoticed.
+    /// when it was reported ready after it had been reported not to be, or when it has been reported ready for longer
+    /// than a dead node would go unnoticed.
     fn note_signs_of_life(&mut self) {
         let (seen, now) = (self.seen, self.now);
         let released = |l: &&LeaseRecord| l.holder.is_none() && l.state == AgentState::Released;
         let spoke = seen.lease.as_ref().filter(released).and_then(|l| l.boot.as_ref()).map(|b| &b.pod_uid);
-        let since = &mut self.memory.seen_alive;
+        let (since, unready) = (&mut self.memory.seen_alive, &mut self.memory.seen_unready);
         let mut next_look = None;
         self.record.lost.retain(|lost| {
             let Some(pod) = seen.pods.iter().find(|p| p.uid == lost.pod_uid) else { return false };
@@ -160,7 +161,12 @@ impl Round<'_> {
             }
             if !pod.ready || pod.node_lost {
                 since.remove(&lost.pod_uid);
+                unready.insert(lost.pod_uid.clone());
                 return true;
+            }
+            // Only its kubelet says that, and only of an agent that answers.
+            if unready.contains(&lost.pod_uid) {
+                return false;
             }
             let known_since = *since.entry(lost.pod_uid.clone()).or_insert(now);
             let left = DEAD_NODE_UNNOTICED.checked_sub(now.surely_elapsed_since(known_since)).filter(|l| !l.is_zero());
@@ -169,6 +175,7 @@ impl Round<'_> {
         });
         let lost = &self.record.lost;
         since.retain(|uid, _| lost.iter().any(|l| l.pod_uid == *uid));
+        unready.retain(|uid| lost.iter().any(|l| l.pod_uid == *uid));
         if let Some(left) = next_look {
             self.wake(left);
         }

@@ -80,8 +80,11 @@ impl Run<'_> {
                 let number = number.get() - 1;
                 let round = async {
                     let target = self.stage.fleet.begin_round(member, self.fault.name).await;
-                    let outcome = caught(act(self.stage, &target, number)).await;
-                    Ok(self.end(&target, outcome).await)
+                    // A wait within the fault that was too long: what had to follow did not.
+                    match caught(act(self.stage, &target, number).map(Ok)).await {
+                        Ok(outcome) => Ok(self.end(&target, outcome).await),
+                        Err(why) => Ok(self.end_late(&target, &why).await),
+                    }
                 };
                 let counts = caught(round).await.unwrap_or_else(|why| self.void(&member.bot.name, &why));
                 if !counts && spare.get() > 0 {
@@ -114,9 +117,19 @@ impl Run<'_> {
                 self.void("all", "no bot is whole");
                 continue;
             }
-            let struck = caught(async { Ok(act(self.stage, &targets, number).await) }).await;
-            let outcomes = struck.unwrap_or_else(|why| targets.iter().map(|_| Err(why.clone())).collect());
-            join_all(targets.iter().zip(outcomes).map(|(target, outcome)| self.end(target, outcome))).await;
+            match caught(act(self.stage, &targets, number).map(Ok)).await {
+                Ok(outcomes) => {
+                    join_all(targets.iter().zip(outcomes).map(|(target, outcome)| self.end(target, outcome))).await;
+                }
+                // One wait ended all: it is told of once, and what was broken is looked for everywhere.
+                Err(why) => {
+                    join_all(targets.iter().enumerate().map(async |(n, target)| match n {
+                        0 => self.end_late(target, &why).await,
+                        _ => self.end(target, Err(why.clone())).await,
+                    }))
+                    .await;
+                }
+            }
         }
     }
 
@@ -158,6 +171,19 @@ impl Run<'_> {
                     _ => self.void(name, &why),
                 }
             }
+        }
+    }
+
+    /// A round in which something that had to follow was waited for in vain: it counts, against the product.
+    async fn end_late(&self, target: &Target, why: &str) -> bool {
+        let struck = Struck::resumes("what had to follow was waited for in vain", target.round.marker.clone());
+        match caught(self.judged(target, struck).map(Ok)).await {
+            Ok(mut round) => {
+                round.shortcomings.push(why.to_owned());
+                self.count(target, round).await;
+                true
+            }
+            Err(other) => self.void(&target.member.bot.name, &format!("{why}; {other}")),
         }
     }
 

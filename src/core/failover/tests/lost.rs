@@ -64,6 +64,21 @@ fn it_counts_again_when_it_was_reported_ready_for_longer_than_a_dead_node_goes_u
 }
 
 #[test]
+fn it_counts_again_as_soon_as_it_is_reported_ready_after_it_was_not() {
+    for (ready, node_lost) in [(false, false), (true, true)] {
+        let mut world = with_a_lost_pod();
+        let pod = world.pod("doge-0");
+        (pod.ready_at, pod.pod.ready, pod.pod.node_lost) = (Mono::both(u64::MAX), ready, node_lost);
+        world.run(S(5));
+        assert_eq!(world.record.lost.len(), 1);
+        let pod = world.pod("doge-0");
+        (pod.pod.ready, pod.pod.node_lost) = (true, false);
+        world.run(Duration::from_millis(300));
+        assert!(world.record.lost.is_empty(), "ready {ready}, node lost {node_lost}");
+    }
+}
+
+#[test]
 fn one_that_is_gone_is_forgotten() {
     let mut world = with_a_lost_pod();
     world.pods.retain(|pod| pod.pod.name != "doge-0");

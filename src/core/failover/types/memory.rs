@@ -27,6 +27,8 @@ pub struct Memory {
     pub jobs_seen: BTreeSet<FencingToken>,
     /// Since when lost pods, by uid, have been reported ready on a living node.
     pub seen_alive: BTreeMap<String, Mono>,
+    /// Lost pods, by uid, that were reported not ready, or on a node that was, after they were lost.
+    pub seen_unready: BTreeSet<String>,
     /// Since when the check of the restore by this operation is waited for.
     pub restore_check: Option<(String, Mono)>,
     /// Since when Jobs that put a backup back, by the uids of their operations, have been known that were not seen to
