@@ -109,7 +109,7 @@ bench-page: ## what a bot's check before an order costs, nanoseconds: target/ben
 gate-rounds: images ## orders on the way at every fault, with the order gate and without: target/bench/gate-rounds.json  [SERIES=2] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored gate_rounds_all
 
-faults: images ## the fault matrix, into docs/reliability.md and target/bench/faults.json  [ONLY=pattern] [ROUNDS=n] [KEEP=1]
+faults: images ## the fault matrix, into docs/reliability.md and target/bench/faults.json  [ONLY='frozen|of_nodes'] [ROUNDS=n] [KEEP=1]
 	tests/cluster/skewed target/images/skewed.tar
 	KEEP=$(KEEP) ONLY="$(ONLY)" ROUNDS=$(ROUNDS) MORE_IMAGES=target/images/skewed.tar tests/e2e/run --ignored faults_all
 

@@ -94,6 +94,18 @@ pub enum Part {
     Operator,
 }
 
+impl Part {
+    /// The scenario that its faults are tried in.
+    pub const fn scenario(self) -> &'static str {
+        match self {
+            Part::Bots => "faults_of_bots",
+            Part::Nodes => "faults_of_nodes",
+            Part::ApiServer => "faults_of_the_api_server",
+            Part::Operator => "faults_of_the_operator",
+        }
+    }
+}
+
 /// A line of the table.
 pub struct Fault {
     pub name: &'static str,

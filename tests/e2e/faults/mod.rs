@@ -40,7 +40,10 @@ const PART: Duration = Duration::from_secs(4 * 3600);
 fn faults_all() {
     let wanted = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok());
     let only = std::env::var("ONLY").unwrap_or_default();
-    let chosen: Vec<&Fault> = TABLE.iter().filter(|fault| fault.name.contains(&only)).collect();
+    let is_chosen = |fault: &&Fault| {
+        only.split('|').any(|pattern| fault.name.contains(pattern) || fault.part.scenario().contains(pattern))
+    };
+    let chosen: Vec<&Fault> = TABLE.iter().filter(is_chosen).collect();
     assert!(!chosen.is_empty(), "no fault's name contains '{only}'");
     let names: Vec<&str> = TABLE.iter().map(|fault| fault.name).collect();
     let rows = RefCell::new(Rows::of_before(&names));
@@ -51,12 +54,7 @@ fn faults_all() {
         if faults.is_empty() {
             continue;
         }
-        let name = match part {
-            Part::Bots => "faults_of_bots",
-            Part::Nodes => "faults_of_nodes",
-            Part::ApiServer => "faults_of_the_api_server",
-            Part::Operator => "faults_of_the_operator",
-        };
+        let name = part.scenario();
         let part = || {
             scenario_within(name, Turn::Alone, PART, async |world| {
                 play(world, &faults, FLEET, wanted, &|row, ended| {
@@ -64,7 +62,7 @@ fn faults_all() {
                     if ended {
                         failures.borrow_mut().extend(row.failure());
                         rows.borrow_mut().put(row.clone(), &names);
-                        rows.borrow().write_page();
+                        rows.borrow().write_page(&names);
                     }
                 })
                 .await;
@@ -75,7 +73,7 @@ fn faults_all() {
             failures.borrow_mut().push(format!("{name}: {}", words_of(panic.as_ref())));
         }
     }
-    say(&format!("docs/reliability.md, target/bench/faults.json\n\n{}", rows.borrow().table()));
+    say(&format!("docs/reliability.md, target/bench/faults.json\n\n{}", rows.borrow().table(&names, "")));
     let failures = failures.into_inner();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

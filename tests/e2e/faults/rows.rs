@@ -65,6 +65,15 @@ impl Row {
         self.rounds.iter().filter(|round| round.lease_seconds == lease).collect()
     }
 
+    /// Its line in the table.
+    fn line(&self) -> String {
+        let Row { fault, follows, rounds, .. } = self;
+        let [short, default] = [SHORT, DEFAULT].map(|lease| middle_and_max(&self.of_lease(lease)));
+        let (all, defaults) = (rounds.len(), self.of_lease(DEFAULT).len());
+        let (broken, short_of) = (self.violations(), self.shortcomings());
+        format!("| {fault} | {follows} | {all} | {defaults} | {broken} | {short_of} | {short} | {default} |")
+    }
+
     /// What makes the run fail; `None`: everything is as it has to be.
     pub fn failure(&self) -> Option<String> {
         let Row { fault, wanted, .. } = self;
@@ -116,36 +125,34 @@ impl Rows {
         fs::write(path, serde_json::to_string_pretty(&self.0).expect("JSON")).expect("target/bench can be written");
     }
 
-    /// Writes the table into the page.
-    pub fn write_page(&self) {
+    /// Writes the table into the page. Faults that were not tried here keep the lines that they have.
+    pub fn write_page(&self, names: &[&str]) {
         let path = root().join("docs/reliability.md");
         let page = fs::read_to_string(&path).expect("docs/reliability.md can be read");
         let (before, rest) = page.split_once(BEGIN).expect("the page says where the table begins");
-        let (_, after) = rest.split_once(END).expect("the page says where the table ends");
-        let page = format!("{before}{BEGIN}\n{}\n{END}{after}", self.table());
+        let (earlier, after) = rest.split_once(END).expect("the page says where the table ends");
+        let page = format!("{before}{BEGIN}\n{}\n{END}{after}", self.table(names, earlier));
         fs::write(path, page).expect("docs/reliability.md can be written");
     }
 
-    /// The table for people.
-    pub fn table(&self) -> String {
+    /// The table for people, with lines of an earlier one for faults that are not among these rows.
+    pub fn table(&self, names: &[&str], earlier: &str) -> String {
         let mut text = format!(
-            "| fault | what has to follow | rounds | violations | not as it has to be | s without trading, lease \
-             {SHORT} s: p50 / max | lease {DEFAULT} s: p50 / max |\n|---|---|--:|--:|--:|--:|--:|\n"
+            "| fault | what has to follow | rounds | with lease {DEFAULT} s | violations | not as it has to be | s without \
+             trading, lease {SHORT} s: p50 / max | lease {DEFAULT} s: p50 / max |\n|---|---|--:|--:|--:|--:|--:|--:|\n"
         );
-        for row in &self.0 {
-            let [short, default] = [SHORT, DEFAULT].map(|lease| middle_and_max(&row.of_lease(lease)));
-            let (rounds, broken, short_of) = (row.rounds.len(), row.violations(), row.shortcomings());
-            let Row { fault, follows, .. } = row;
-            let _ = writeln!(text, "| {fault} | {follows} | {rounds} | {broken} | {short_of} | {short} | {default} |");
+        let mut sums = [0; 4];
+        for name in names {
+            let new = self.0.iter().find(|row| row.fault == *name).map(Row::line);
+            let old = || earlier.lines().find(|line| line.starts_with(&format!("| {name} |"))).map(str::to_owned);
+            let Some(line) = new.or_else(old) else { continue };
+            for (sum, column) in sums.iter_mut().zip(line.split('|').skip(3)) {
+                *sum += column.trim().parse::<usize>().expect("the column is a number");
+            }
+            let _ = writeln!(text, "{line}");
         }
-        let all: usize = self.0.iter().map(|row| row.rounds.len()).sum();
-        let broken: usize = self.0.iter().map(Row::violations).sum();
-        let short_of: usize = self.0.iter().map(Row::shortcomings).sum();
-        let defaults: usize = self.0.iter().map(|row| row.of_lease(DEFAULT).len()).sum();
-        let _ = write!(
-            text,
-            "| **in all** | | **{all}**, {defaults} of them with leases of {DEFAULT} s | **{broken}** | **{short_of}** | | |"
-        );
+        let [all, defaults, broken, short_of] = sums;
+        let _ = write!(text, "| **in all** | | **{all}** | **{defaults}** | **{broken}** | **{short_of}** | | |");
         text
     }
 }
