@@ -106,8 +106,12 @@ pub fn outcome(object: &JobObject, pods: &[PodObject]) -> Option<Outcome> {
         all.iter().find(|c| c.type_ == kind && c.status == "True")
     };
     let none_runs = results.iter().zip(&own).all(|(result, pod)| result.is_some() || is_over(pod));
-    let finished = condition("Complete").is_some() || condition("Failed").is_some();
-    let ended = none_runs && (finished || !own.is_empty());
+    // A pod that counts as failed and is there no more may have been removed by force, its program running on where
+    // the node is cut off. Of one that counts as succeeded a kubelet has told.
+    let failed = object.status.as_ref().and_then(|s| s.failed).unwrap_or(0);
+    let all_told = own.len() >= usize::try_from(failed).unwrap_or(0);
+    let finished = condition("Failed").is_some() || !own.is_empty();
+    let ended = none_runs && (condition("Complete").is_some() || (finished && all_told));
     // Kubernetes may start the pod twice. One result counts, and only when no second pod runs beside it any more.
     let succeeded = results.iter().flatten().find(|t| t.exit_code == 0).or(results.iter().flatten().next());
     // The kubelet enforces the pod's deadline, also where nobody tells the Job's controller.
@@ -231,8 +235,22 @@ mod tests {
     #[test]
     fn a_job_without_pods_has_not_ended_unless_it_says_so() {
         assert!(!read(&job(json!({})), &[]).unwrap().ended);
-        let failed = json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
-        assert!(read(&job(failed), &[]).unwrap().ended);
+        let finished = |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "reason": "x"}]});
+        // Its controller was refused every pod.
+        assert!(read(&job(finished("Failed")), &[]).unwrap().ended);
+        // Its pod is removed like any old one.
+        assert!(read(&job(finished("Complete")), &[]).unwrap().ended);
+    }
+
+    #[test]
+    fn a_failed_pod_that_is_gone_may_have_been_removed_by_force_and_run_on() {
+        let conditions = json!([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]);
+        let twice = |failed: u32| job(json!({"conditions": conditions, "failed": failed}));
+        let told = pod(ended(1, "no key"));
+        assert!(!read(&twice(1), &[]).unwrap().ended);
+        assert!(read(&twice(1), std::slice::from_ref(&told)).unwrap().ended);
+        assert!(!read(&twice(2), std::slice::from_ref(&told)).unwrap().ended);
+        assert!(read(&twice(2), &[told.clone(), told]).unwrap().ended);
     }
 
     fn restore_job(run: &str, suspend: bool) -> JobObject {

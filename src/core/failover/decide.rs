@@ -120,11 +120,13 @@ impl Round<'_> {
     fn note_jobs(&mut self) {
         let deadline = self.spec.reconciliation.as_ref().map(|r| r.deadline);
         let (seen, now) = (self.seen, self.now);
-        let Memory { unfinished_jobs: since, jobs_seen, .. } = &mut self.memory;
-        let running = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && !j.ended);
-        let ended = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token && j.ended);
+        let Memory { unfinished_jobs: since, jobs_seen, jobs_over, .. } = &mut self.memory;
+        jobs_over.extend(seen.jobs.iter().filter(|job| job.ended).map(|job| job.token));
+        jobs_over.retain(|token| seen.jobs.iter().any(|job| job.token == *token));
+        let ended = |token: &FencingToken| jobs_over.contains(token);
+        let running = |token: &FencingToken| seen.jobs.iter().any(|j| j.token == *token) && !ended(token);
         // One may be made long after the status said so, and has all of its time before it then.
-        for job in seen.jobs.iter().filter(|job| !job.ended) {
+        for job in seen.jobs.iter().filter(|job| running(&job.token)) {
             if jobs_seen.insert(job.token) {
                 since.remove(&job.token);
             }

@@ -217,6 +217,20 @@ fn a_running_job_that_the_status_does_not_know_is_waited_for() {
     assert_eq!(jobs_made(&world), 1);
 }
 
+/// Pods of old Jobs are removed, and then nothing says any more that their programs have ended.
+#[test]
+fn a_job_that_was_seen_to_end_has_ended_whatever_is_left_of_it() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    exit(&mut world);
+    world.until_active(S(10));
+    world.run(S(2));
+    world.jobs.iter_mut().for_each(|job| job.ended = false);
+    world.run(S(2));
+    assert!(world.record.jobs.is_empty());
+    exit(&mut world);
+    world.until_active(S(10));
+}
+
 #[test]
 fn a_policy_taken_out_of_the_spec_does_not_let_its_job_run_beside_the_next_active() {
     let mut world = World::trading(reconciled(OnFailure::Retry));

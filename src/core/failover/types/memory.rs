@@ -25,6 +25,8 @@ pub struct Memory {
     pub unfinished_jobs: BTreeMap<FencingToken, (Mono, Duration)>,
     /// Which of them were seen to be there.
     pub jobs_seen: BTreeSet<FencingToken>,
+    /// Jobs that are there and were seen to have ended: that stays so when nothing is left to tell it.
+    pub jobs_over: BTreeSet<FencingToken>,
     /// Since when lost pods, by uid, have been reported ready on a living node.
     pub seen_alive: BTreeMap<String, Mono>,
     /// Lost pods, by uid, that were reported not ready, or on a node that was, after they were lost.
