@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tradingbot::api::bot_status::{Phase, TradingBotStatus};
 
 use super::judge::Judge;
+use crate::harness::entry::Entry;
 use crate::harness::*;
 
 /// The shortest lease that the schema allows, in seconds: for volume.
@@ -130,17 +131,37 @@ impl Fleet {
             .await
     }
 
+    /// The pod that holds the Lease in the epoch of this order.
+    pub async fn trader_of(&self, member: &Member, order: &Entry) -> String {
+        let (name, epoch) = (&member.bot.name, order.epoch.map(|epoch| epoch.to_string()));
+        self.view
+            .until(&format!("the Lease of {name} names who trades in the epoch {epoch:?}"), SOON, |known| {
+                let its = known.note(name, "epoch") == epoch.as_deref();
+                its.then(|| known.holder(name).map(str::to_owned))?
+            })
+            .await
+    }
+
     /// Marks the round in the log, the bot having traded right before, and finds what is to be hit.
     pub async fn begin_round(&self, member: &Member, fault: &str) -> Target {
         let bot = &member.bot;
-        let status = bot.status().await;
-        let active = bot.active().await;
-        let pod = active.name_any();
+        let round = bot.begin_round(fault).await;
+        let pod = self.trader_of(member, &round.order).await;
+        // Standbys are asked of the status, which may be behind.
+        self.view
+            .until(&format!("the status of {} says that {pod} trades", bot.name), SOON, |known| {
+                let status = known.status(&bot.name)?;
+                let its = status.trading.as_ref().map(|ledger| ledger.epoch) == round.order.epoch;
+                (its && status.active.as_ref().is_some_and(|active| active.pod == pod)).then_some(())
+            })
+            .await;
+        let active = bot.pod(&pod).await;
+        let active = active.expect("the pod that trades is there");
         let node = active.spec.as_ref().and_then(|s| s.node_name.clone()).expect("the pod has a node");
         let aim = bot.aim(&pod).await;
-        let round = bot.begin_round(fault).await;
+        let epoch = round.order.epoch.expect("orders carry an epoch");
         let pod_uid = active.uid().expect("pods have uids");
-        Target { member: member.clone(), round, epoch: status.epoch, pod, pod_uid, node, aim }
+        Target { member: member.clone(), round, epoch, pod, pod_uid, node, aim }
     }
 }
 

@@ -157,15 +157,7 @@ pub fn flapping<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) -> Local
             since = bot.exchange.wait("the next one's first order", seconds(90), &filter).await;
             token = since.token.expect("orders carry a token");
             if flap + 1 < FLAPS {
-                let epoch = since.epoch.map(|epoch| epoch.to_string());
-                pod = stage
-                    .fleet
-                    .view
-                    .until("the Lease names who trades", SOON, |known| {
-                        let its = known.note(&bot.name, "epoch") == epoch.as_deref();
-                        its.then(|| known.holder(&bot.name).map(str::to_owned))?
-                    })
-                    .await;
+                pod = stage.fleet.trader_of(&target.member, &since).await;
             }
         }
         let settled = bot.mark("it crashes no more").await;

@@ -78,16 +78,17 @@ pub fn when_permitted<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) ->
 }
 
 /// It has sent its first order.
-pub fn when_trading<'a>(_: &'a Stage<'a>, target: &'a Target, _: usize) -> LocalBoxFuture<'a, Outcome> {
+pub fn when_trading<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) -> LocalBoxFuture<'a, Outcome> {
     async move {
         let bot = &target.member.bot;
-        let aim = bot.aim(&bot.standby().await).await;
+        let standby = bot.standby().await;
+        let aim = bot.aim(&standby).await;
         bot.tell(&target.pod, "crash").await;
         let first = bot.first_order_of_next(&target.round).await;
         aim.kill_all();
         let killed = bot.mark("killed when trading").await;
         let after = seconds_between(&first, &killed);
-        if !aim.processes().is_empty() {
+        if stage.fleet.trader_of(&target.member, &first).await != standby {
             return Err("it was another that traded".to_owned());
         }
         Ok(Struck::resumes(format!("{after:.2} s after its first order"), killed))

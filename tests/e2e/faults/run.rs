@@ -194,7 +194,9 @@ impl Run<'_> {
         let moves = known.status(&target.member.bot.name).map(|status| &status.failover.history);
         let mut since = moves.into_iter().flatten().take_while(|step| step.epoch > target.epoch);
         let silent = since.any(|step| step.evidence == Some(Evidence::LeaseExpired));
-        if silent && !target.aim.processes().is_empty() {
+        // It may be the active again.
+        let elsewhere = known.holder(&target.member.bot.name).is_some_and(|holder| holder != target.pod);
+        if silent && elsewhere && !target.aim.processes().is_empty() {
             target.aim.kill_all();
         }
     }
