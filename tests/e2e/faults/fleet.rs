@@ -199,7 +199,7 @@ fn reconciliation(exchange: &str, safe: &str, anywhere: bool) -> Value {
             "name": "reconcile",
             "image": DEMO_IMAGE,
             "imagePullPolicy": "IfNotPresent",
-            "command": ["/paper-reconcile", "--delay", "1"],
+            "command": ["/paper-reconcile", "--delay", "2"],
             "env": [{"name": "EXCHANGE_URL", "value": exchange}],
             "securityContext": restricted_container(),
         }],

@@ -52,22 +52,17 @@ pub fn hung<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) -> LocalBoxF
         let aim = stage.world.faults().aim(&stage.world.namespace, &pod.name_any(), &container).await;
         let stopped = Stopped::all(aim.processes());
         let hangs = bot.mark("the reconciliation hangs").await;
-        let next = format!(
-            "account={}&since={}&kind=reconciliation&state=Started&token_above={}",
-            bot.account,
-            hangs.seq,
-            started.token.expect("reconciliations carry a token")
-        );
-        let next = bot.exchange.wait("the next attempt starts", seconds(90), &next).await;
-        drop(stopped);
-        let succeeded = format!(
-            "account={}&kind=reconciliation&state=Succeeded&token={}",
-            bot.account,
-            started.token.unwrap_or_default()
-        );
+        let token = started.token.expect("reconciliations carry a token");
+        let succeeded = format!("account={}&kind=reconciliation&state=Succeeded&token={token}", bot.account);
         if bot.exchange.try_wait(seconds(0), &succeeded).await.is_some() {
             return Err("it had succeeded before it was stopped".to_owned());
         }
+        let next = format!(
+            "account={}&since={}&kind=reconciliation&state=Started&token_above={token}",
+            bot.account, hangs.seq
+        );
+        let next = bot.exchange.wait("the next attempt starts", seconds(90), &next).await;
+        drop(stopped);
         let proof = format!("it stood still, the next attempt came after {:.1} s", seconds_between(&hangs, &next));
         Ok(Struck::resumes(proof, next))
     }
