@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -131,13 +132,13 @@ impl Fleet {
             .await
     }
 
-    /// The pod that holds the Lease in the epoch of this order.
-    pub async fn trader_of(&self, member: &Member, order: &Entry) -> String {
-        let (name, epoch) = (&member.bot.name, order.epoch.map(|epoch| epoch.to_string()));
+    /// The pod that this order came from, by its address.
+    pub async fn trader_of(&self, order: &Entry) -> String {
+        let address = order.peer.as_deref().and_then(|peer| peer.rsplit_once(':')).map(|(address, _)| address);
+        let has_it = |pod: &&Pod| pod.status.as_ref().and_then(|s| s.pod_ip.as_deref()) == address;
         self.view
-            .until(&format!("the Lease of {name} names who trades in the epoch {epoch:?}"), SOON, |known| {
-                let its = known.note(name, "epoch") == epoch.as_deref();
-                its.then(|| known.holder(name).map(str::to_owned))?
+            .until(&format!("a pod is known to have the address {address:?}"), SOON, |known| {
+                known.pods.values().find(has_it).map(ResourceExt::name_any)
             })
             .await
     }
@@ -146,7 +147,7 @@ impl Fleet {
     pub async fn begin_round(&self, member: &Member, fault: &str) -> Target {
         let bot = &member.bot;
         let round = bot.begin_round(fault).await;
-        let pod = self.trader_of(member, &round.order).await;
+        let pod = self.trader_of(&round.order).await;
         // Standbys are asked of the status, which may be behind.
         self.view
             .until(&format!("the status of {} says that {pod} trades", bot.name), SOON, |known| {

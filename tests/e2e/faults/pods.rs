@@ -157,7 +157,7 @@ pub fn flapping<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) -> Local
             since = bot.exchange.wait("the next one's first order", seconds(90), &filter).await;
             token = since.token.expect("orders carry a token");
             if flap + 1 < FLAPS {
-                pod = stage.fleet.trader_of(&target.member, &since).await;
+                pod = stage.fleet.trader_of(&since).await;
             }
         }
         let settled = bot.mark("it crashes no more").await;

@@ -88,7 +88,7 @@ pub fn when_trading<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) -> L
         aim.kill_all();
         let killed = bot.mark("killed when trading").await;
         let after = seconds_between(&first, &killed);
-        if stage.fleet.trader_of(&target.member, &first).await != standby {
+        if stage.fleet.trader_of(&first).await != standby {
             return Err("it was another that traded".to_owned());
         }
         Ok(Struck::resumes(format!("{after:.2} s after its first order"), killed))
