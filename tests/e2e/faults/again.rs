@@ -26,9 +26,12 @@ pub fn made_again<'a>(stage: &'a Stage<'a>, target: &'a Target, _: usize) -> Loc
             .view
             .until(&what, SOON, |known| {
                 let status = known.status(&bot.name)?;
-                (status.phase != Phase::Active).then_some(status.phase)
+                (status.phase != Phase::Active || status.epoch > target.epoch).then_some(status.phase)
             })
             .await;
+        if phase == Phase::Active {
+            return Err("the failover was over before it was seen".to_owned());
+        }
         bot.delete().await;
         let free = format!("the name {} is free, and taken again at once", bot.name);
         until(&free, seconds(90), async || bot.create(&object).await.ok()).await;
