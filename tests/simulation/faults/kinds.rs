@@ -35,6 +35,8 @@ kinds! {
     AnswersLate = "answers late",
     /// Answers to the active's agent come late, and then its node is cut off from the API server.
     AnswersLateThenCut = "answers to the active late, then cut off",
+    /// What the active's agent sees of its Lease comes late, and then nothing that it sends arrives.
+    EventsLateThenMute = "events to the active late, then mute",
     /// Connections break.
     ConnectionsBroken = "connections broken",
     /// 409 for what would have succeeded.
@@ -67,6 +69,10 @@ kinds! {
     LeaderCrashed = "leading operator crashed",
     /// All operators die and start again.
     OperatorsCrashed = "all operators crashed",
+    /// All operators die, and the active's node is cut off from the API server shortly before they are back.
+    OperatorsCrashedThenCut = "all operators crashed, then active cut off",
+    /// A replica that has seen nothing new for a while takes the lead.
+    OldViewLeads = "replica with an old view takes the lead",
     /// The leading operator dies at one of its next writes, before it or after it.
     CrashAtWrite = "operator crashed at a write",
     /// The leading operator is stopped between its check and the arrival of one of its next writes.
@@ -157,6 +163,6 @@ impl Kind {
 
     /// Whether what the cluster knows of tokens is lost, so that only the time of day keeps them growing.
     pub fn forgets_tokens(self) -> bool {
-        matches!(self, Kind::EtcdRestored | Kind::Recreated)
+        matches!(self, Kind::EtcdRestored | Kind::Recreated | Kind::OldViewLeads)
     }
 }

@@ -21,6 +21,7 @@ pub async fn happen(scene: Scene) -> bool {
         | Kind::RepliesLost
         | Kind::AnswersLate
         | Kind::AnswersLateThenCut
+        | Kind::EventsLateThenMute
         | Kind::ConnectionsBroken
         | Kind::Conflicts
         | Kind::TooManyRequests
@@ -37,6 +38,8 @@ pub async fn happen(scene: Scene) -> bool {
         | Kind::EtcdRestored => ways::happen(&scene).await,
         Kind::LeaderCrashed
         | Kind::OperatorsCrashed
+        | Kind::OperatorsCrashedThenCut
+        | Kind::OldViewLeads
         | Kind::CrashAtWrite
         | Kind::FrozenAtWrite
         | Kind::LeaderFrozen

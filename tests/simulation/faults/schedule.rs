@@ -55,6 +55,8 @@ fn length(random: &Random, kind: Kind) -> Duration {
             8 => random.millis(20_000, 60_000),
             _ => random.millis(60_000, 180_000),
         },
+        // As long as it takes to win the lead, and to do something wrong.
+        Kind::OldViewLeads => random.millis(20_000, 45_000),
         Kind::LeaderFrozen | Kind::OperatorsFrozen => random.millis(2_000, 25_000),
         Kind::AgentFrozen => random.millis(1_000, 25_000),
         Kind::PowerCut | Kind::JobLosesNode | Kind::KubeletStopped => random.millis(2_000, 60_000),

@@ -20,6 +20,7 @@ pub async fn happen(scene: &Scene) -> bool {
         Kind::ConnectionsBroken => scene.trouble(What::Broken).await,
         Kind::AnswersLate => scene.trouble(What::AnswerLate(scene.random.millis(500, 1_900))).await,
         Kind::AnswersLateThenCut => late_then_cut(scene).await,
+        Kind::EventsLateThenMute => late_then_mute(scene).await,
         Kind::Conflicts => scene.trouble(What::Status(409)).await,
         Kind::TooManyRequests => scene.trouble(What::Status(429)).await,
         Kind::ServerErrors => scene.trouble(What::Status(500)).await,
@@ -59,6 +60,23 @@ async fn late_then_cut(scene: &Scene) -> bool {
     network.trouble(text(&pod, "/metadata/uid"), Trouble::always(Instant::now() + first, late));
     sleep(first).await;
     network.cut(&node, scene.fault.lasts, Cut::Api);
+    scene.last().await;
+    true
+}
+
+/// The active's agent goes on seeing what was, while nothing that it sends arrives.
+async fn late_then_mute(scene: &Scene) -> bool {
+    let Some(pod) = scene.active() else { return false };
+    let (network, uid) = (&scene.world.site.network, text(&pod, "/metadata/uid"));
+    let first = scene.random.millis(3_000, 12_000);
+    let late = scene.random.millis(2_000, 8_000);
+    scene.tell(&format!(
+        "{} sees what was {late:?} ago; nothing it sends arrives after {first:?}",
+        text(&pod, "/metadata/name")
+    ));
+    network.trouble(uid, Trouble::always(scene.end() + first, What::EventsLate(late)));
+    sleep(first).await;
+    network.trouble(uid, Trouble::always(scene.end(), What::Lost));
     scene.last().await;
     true
 }
