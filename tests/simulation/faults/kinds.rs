@@ -33,10 +33,10 @@ kinds! {
     RepliesLost = "replies lost after commit",
     /// Answers come up to two seconds after what was asked for was done.
     AnswersLate = "answers late",
-    /// Answers to the active's agent come late, and then its node is cut off from the API server.
+    /// Answers to the active's agent come late and its watch is silent, and then its node is cut off from the API server.
     AnswersLateThenCut = "answers to the active late, then cut off",
-    /// What the active's agent sees of its Lease comes late, and then nothing that it sends arrives.
-    EventsLateThenMute = "events to the active late, then mute",
+    /// What the active's agent sees of its Lease comes late, and then what it sends, or what is answered, is lost.
+    EventsLateThenMute = "events to the active late, then no answers",
     /// Connections break.
     ConnectionsBroken = "connections broken",
     /// 409 for what would have succeeded.
@@ -57,6 +57,8 @@ kinds! {
     WatchesEnded = "watches ended",
     /// An operator starts again and is answered by an API server that lags behind.
     StaleApiServer = "stale API server after a restart",
+    /// Again and again nothing is answered for some seconds, and everyone's watches lag behind.
+    ApiOverloaded = "API server overloaded",
     /// The API server is stopped and goes on.
     ApiPaused = "API server paused",
     /// Connections to the API server are refused.

@@ -32,6 +32,7 @@ pub async fn happen(scene: Scene) -> bool {
         | Kind::Compacted
         | Kind::WatchesEnded
         | Kind::StaleApiServer
+        | Kind::ApiOverloaded
         | Kind::ApiPaused
         | Kind::ApiRefused
         | Kind::ApiSilent

@@ -102,8 +102,9 @@ impl Ledger {
                     exchange.breaks("I2", format!("{name}: epoch {epoch} was granted while {alive:?} could trade"));
                 }
             }
-            // A Lease that is gone, or made anew by nobody's grant, has none.
-            let of_lease = of_lease.unwrap_or(page.of_lease);
+            // A Lease that is gone has none, and one that an earlier bot of this name has left is not this one's: what
+            // this one's operators grant is in its status before.
+            let of_lease = of_lease.filter(|epoch| *epoch <= of_status).unwrap_or(page.of_lease);
             let page = Page { name: name.to_owned(), epoch: of_status, of_lease, ..page };
             pages.latest.insert(uid.to_owned(), page);
         }

@@ -50,6 +50,8 @@ pub struct Site {
     pub order_every: Duration,
     /// By how much clocks run wrong at most, parts in a million.
     pub rate: i64,
+    /// Processes of bots do not end when they are asked to.
+    pub deaf: bool,
 }
 
 impl Site {

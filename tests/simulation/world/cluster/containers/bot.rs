@@ -131,7 +131,7 @@ impl Body {
         let body = self.clone();
         let mut parts = self.lock();
         let patience = parts.site.random.millis(2, 300);
-        if parts.site.random.percent(4) {
+        if parts.site.deaf || parts.site.random.percent(4) {
             return;
         }
         let Some(process) = &mut parts.process else { return };
