@@ -33,8 +33,10 @@ kinds! {
     RepliesLost = "replies lost after commit",
     /// Answers come up to two seconds after what was asked for was done.
     AnswersLate = "answers late",
-    /// Answers to the active's agent come late, and then its node is cut off from the API server.
+    /// Answers to the active's agent come late and its watch is silent, and then its node is cut off from the API server.
     AnswersLateThenCut = "answers to the active late, then cut off",
+    /// What the active's agent sees of its Lease comes late, and then what it sends, or what is answered, is lost.
+    EventsLateThenMute = "events to the active late, then no answers",
     /// Connections break.
     ConnectionsBroken = "connections broken",
     /// 409 for what would have succeeded.
@@ -55,6 +57,8 @@ kinds! {
     WatchesEnded = "watches ended",
     /// An operator starts again and is answered by an API server that lags behind.
     StaleApiServer = "stale API server after a restart",
+    /// Again and again nothing is answered for some seconds, and everyone's watches lag behind.
+    ApiOverloaded = "API server overloaded",
     /// The API server is stopped and goes on.
     ApiPaused = "API server paused",
     /// Connections to the API server are refused.
@@ -67,6 +71,10 @@ kinds! {
     LeaderCrashed = "leading operator crashed",
     /// All operators die and start again.
     OperatorsCrashed = "all operators crashed",
+    /// All operators die, and the active's node is cut off from the API server shortly before they are back.
+    OperatorsCrashedThenCut = "all operators crashed, then active cut off",
+    /// A replica that has seen nothing new for a while takes the lead.
+    OldViewLeads = "replica with an old view takes the lead",
     /// The leading operator dies at one of its next writes, before it or after it.
     CrashAtWrite = "operator crashed at a write",
     /// The leading operator is stopped between its check and the arrival of one of its next writes.
@@ -157,6 +165,6 @@ impl Kind {
 
     /// Whether what the cluster knows of tokens is lost, so that only the time of day keeps them growing.
     pub fn forgets_tokens(self) -> bool {
-        matches!(self, Kind::EtcdRestored | Kind::Recreated)
+        matches!(self, Kind::EtcdRestored | Kind::Recreated | Kind::OldViewLeads)
     }
 }

@@ -21,6 +21,7 @@ pub async fn happen(scene: Scene) -> bool {
         | Kind::RepliesLost
         | Kind::AnswersLate
         | Kind::AnswersLateThenCut
+        | Kind::EventsLateThenMute
         | Kind::ConnectionsBroken
         | Kind::Conflicts
         | Kind::TooManyRequests
@@ -31,12 +32,15 @@ pub async fn happen(scene: Scene) -> bool {
         | Kind::Compacted
         | Kind::WatchesEnded
         | Kind::StaleApiServer
+        | Kind::ApiOverloaded
         | Kind::ApiPaused
         | Kind::ApiRefused
         | Kind::ApiSilent
         | Kind::EtcdRestored => ways::happen(&scene).await,
         Kind::LeaderCrashed
         | Kind::OperatorsCrashed
+        | Kind::OperatorsCrashedThenCut
+        | Kind::OldViewLeads
         | Kind::CrashAtWrite
         | Kind::FrozenAtWrite
         | Kind::LeaderFrozen

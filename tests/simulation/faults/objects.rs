@@ -152,7 +152,7 @@ async fn job_loses_node(scene: &Scene) -> bool {
 }
 
 /// The resource goes, in good order or by force, and one of its name is made.
-async fn recreate(scene: &Scene) -> bool {
+pub(super) async fn recreate(scene: &Scene) -> bool {
     let api = &scene.world.site.api;
     let Some(plan) = scene.world.plan.bots.iter().find(|bot| bot.name == scene.bot) else { return false };
     let by_force = scene.random.percent(40);
@@ -162,6 +162,9 @@ async fn recreate(scene: &Scene) -> bool {
     }
     if by_force {
         sleep(scene.random.millis(0, 2_000)).await;
+        if let Some(bot) = scene.world.bot(&scene.bot) {
+            scene.world.site.ledger.forced(text(&bot, "/metadata/uid"));
+        }
         api.change("tradingbots", NAMESPACE, &scene.bot, |bot| bot["metadata"]["finalizers"] = json!([]));
     }
     let gone = scene.world.until(GOING, |world| world.bot(&scene.bot).is_none()).await;

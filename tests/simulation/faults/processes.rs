@@ -1,19 +1,30 @@
 //! Faults of operators, agents, bots and nodes.
 
+use std::time::Duration;
+
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tradingbot::core::agent::Exit;
 
 use super::kinds::Kind;
+use super::objects::recreate;
 use super::scene::{Scene, within};
+use crate::world::World;
 use crate::world::cluster::text;
 use crate::world::network::{Cut, Trouble, What};
+use crate::world::operators::{NextWrite, process_of};
+use crate::world::plan::NAMESPACE;
+
+/// Within this time trading has moved from a pod that is lost, where nothing else is wrong.
+const MOVED: Duration = Duration::from_secs(20);
 
 /// See [`super::happen`].
 pub async fn happen(scene: &Scene) -> bool {
     match scene.fault.kind {
         Kind::LeaderCrashed => crash(scene, scene.world.operators.leader().into_iter().collect()),
         Kind::OperatorsCrashed => crash(scene, (0..scene.world.operators.count()).collect()),
+        Kind::OperatorsCrashedThenCut => crash_then_cut(scene).await,
+        Kind::OldViewLeads => old_view_leads(scene).await,
         Kind::CrashAtWrite => crash_at_write(scene).await,
         Kind::FrozenAtWrite => freeze_at_write(scene).await,
         Kind::LeaderFrozen => freeze(scene, scene.world.operators.leader().into_iter().collect()).await,
@@ -51,14 +62,67 @@ fn crash(scene: &Scene, replicas: Vec<usize>) -> bool {
     crashed
 }
 
+/// The active has renewed its Lease while nobody looked, and is silent when the operators are back.
+async fn crash_then_cut(scene: &Scene) -> bool {
+    let operators = &scene.world.operators;
+    let (away, before) = (scene.random.millis(6_000, 20_000), scene.random.millis(0, 2_000));
+    scene.tell(&format!("all operators are killed and start after {away:?}"));
+    for at in 0..operators.count() {
+        operators.crash(at);
+        operators.start_after(at, away);
+    }
+    sleep(away - before).await;
+    cut(scene, scene.active_node(), Cut::Api).await
+}
+
+/// What the replica that does not lead sees of the cluster comes to a halt around the time at which something happens,
+/// and goes on being what it knows when it leads, and has work to do.
+async fn old_view_leads(scene: &Scene) -> bool {
+    let operators = &scene.world.operators;
+    let Some(leader) = operators.leader() else { return false };
+    let others = (0..operators.count()).filter(|at| *at != leader);
+    let end = scene.end();
+    let happens = scene.random.below(3);
+    scene.tell(&format!("operator-{leader} dies later, the others see nothing new from soon on, case {happens}"));
+    match happens {
+        0 => drop(scene.world.site.api.delete("leases", NAMESPACE, &scene.bot)),
+        1 => drop(kill(scene, scene.active().into_iter().collect())),
+        _ => {}
+    }
+    sleep(scene.random.millis(0, 5_000)).await;
+    let stalled = Trouble::always(end, What::Stalled);
+    others.for_each(|at| scene.world.site.network.trouble(&process_of(at), stalled.clone()));
+    // What happened is over by then, so that the view is wrong.
+    let epoch = scene.world.status(&scene.bot, "/epoch");
+    let over = |world: &World| {
+        let moved = happens > 1 || world.status(&scene.bot, "/epoch") != epoch;
+        moved && world.trades(&scene.bot)
+    };
+    scene.world.until(MOVED, over).await;
+    sleep(scene.random.millis(0, 3_000)).await;
+    let crashed = operators.crash(leader);
+    operators.start_after(leader, scene.random.millis(5_000, 20_000));
+    let another_leads = |scene: &Scene| scene.world.operators.leader().is_some_and(|at| at != leader);
+    if !scene.until(another_leads).await {
+        return false;
+    }
+    match scene.random.below(3) {
+        0 => drop(recreate(scene).await),
+        1 => scene.world.ask(&scene.bot, "Switchover"),
+        _ => drop(kill(scene, scene.active().into_iter().collect())),
+    }
+    sleep(end.saturating_duration_since(Instant::now())).await;
+    crashed
+}
+
 /// The process dies in the middle of what it writes, which is there or not.
 async fn crash_at_write(scene: &Scene) -> bool {
     let operators = scene.world.operators.clone();
     let Some(leader) = operators.leader() else { return false };
     let committed = scene.random.percent(50);
-    let number = scene.random.below(10);
-    scene.tell(&format!("operator-{leader} is to die at its next write but {number}, committed {committed}"));
-    let died = operators.crash_at_write(leader, number, committed);
+    let write = next_write(scene);
+    scene.tell(&format!("operator-{leader} is to die at its {write:?}, committed {committed}"));
+    let died = operators.crash_at_write(leader, write, committed);
     give_work(scene);
     scene.last().await;
     operators.start(leader);
@@ -69,12 +133,18 @@ async fn crash_at_write(scene: &Scene) -> bool {
 async fn freeze_at_write(scene: &Scene) -> bool {
     let operators = scene.world.operators.clone();
     let Some(leader) = operators.leader() else { return false };
-    let (number, time) = (scene.random.below(10), scene.random.millis(6_000, 25_000));
-    scene.tell(&format!("operator-{leader} is to stop for {time:?} at its next write but {number}"));
-    let stopped = operators.freeze_at_write(leader, number, time);
+    let (write, time) = (next_write(scene), scene.random.millis(6_000, 25_000));
+    scene.tell(&format!("operator-{leader} is to stop for {time:?} at its {write:?}"));
+    let stopped = operators.freeze_at_write(leader, write, time);
     give_work(scene);
     scene.last().await;
     stopped.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Most writes are of labels and children; half of the times it is one on which hangs who trades.
+fn next_write(scene: &Scene) -> NextWrite {
+    let of_lease = scene.random.percent(50);
+    NextWrite { after: scene.random.below(if of_lease { 4 } else { 10 }), of_lease }
 }
 
 /// What a leader that has nothing to do would not write.

@@ -25,7 +25,9 @@ pub struct Fault {
 pub fn draw(seed: u64) -> Vec<Fault> {
     let random = Random::new(seed, "faults");
     let count = FEWEST + random.below(MOST - FEWEST + 1);
-    let bursts: Vec<Duration> = (0..=random.below(3)).map(|_| random.millis(0, 60_000)).collect();
+    // In some seeds they come one by one: what one alone leads to must not be hidden by the next.
+    let (bursts, longest) = if random.percent(30) { (count, 150_000) } else { (1 + random.below(3), 60_000) };
+    let bursts: Vec<Duration> = (0..bursts).map(|_| random.millis(0, longest)).collect();
     let mut faults: Vec<Fault> = Vec::new();
     while u64::try_from(faults.len()).unwrap_or(u64::MAX) < count {
         let burst = random.pick(&bursts).unwrap_or_default();
@@ -55,6 +57,8 @@ fn length(random: &Random, kind: Kind) -> Duration {
             8 => random.millis(20_000, 60_000),
             _ => random.millis(60_000, 180_000),
         },
+        // As long as it takes to win the lead, and to do something wrong.
+        Kind::OldViewLeads => random.millis(30_000, 50_000),
         Kind::LeaderFrozen | Kind::OperatorsFrozen => random.millis(2_000, 25_000),
         Kind::AgentFrozen => random.millis(1_000, 25_000),
         Kind::PowerCut | Kind::JobLosesNode | Kind::KubeletStopped => random.millis(2_000, 60_000),

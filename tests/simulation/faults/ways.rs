@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tradingbot::core::agent::Exit;
 
 use super::kinds::Kind;
 use super::scene::{Scene, within};
@@ -20,6 +21,8 @@ pub async fn happen(scene: &Scene) -> bool {
         Kind::ConnectionsBroken => scene.trouble(What::Broken).await,
         Kind::AnswersLate => scene.trouble(What::AnswerLate(scene.random.millis(500, 1_900))).await,
         Kind::AnswersLateThenCut => late_then_cut(scene).await,
+        Kind::ApiOverloaded => overload(scene).await,
+        Kind::EventsLateThenMute => late_then_mute(scene).await,
         Kind::Conflicts => scene.trouble(What::Status(409)).await,
         Kind::TooManyRequests => scene.trouble(What::Status(429)).await,
         Kind::ServerErrors => scene.trouble(What::Status(500)).await,
@@ -46,20 +49,62 @@ pub async fn happen(scene: &Scene) -> bool {
     }
 }
 
-/// A way that gets worse: answers to the active's agent come late, then nothing gets through to the API server.
+/// A way that gets worse: all that comes back to the active's agent comes late, if at all, then nothing gets through to
+/// the API server.
 async fn late_then_cut(scene: &Scene) -> bool {
     let (Some(pod), Some(node)) = (scene.active(), scene.active_node()) else { return false };
     let network = &scene.world.site.network;
     let first = scene.random.millis(3_000, 12_000);
-    let late = What::AnswerLate(scene.random.millis(1_200, 1_950));
+    let late = What::AnswerLate(scene.random.millis(1_500, 1_950));
     scene.tell(&format!(
         "answers to {} come late, {late:?}; {node} is cut off after {first:?}",
         text(&pod, "/metadata/name")
     ));
-    network.trouble(text(&pod, "/metadata/uid"), Trouble::always(Instant::now() + first, late));
+    let uid = text(&pod, "/metadata/uid");
+    network.trouble(uid, Trouble::always(Instant::now() + first, late));
+    network.trouble(uid, Trouble::always(Instant::now() + first, What::Stalled));
     sleep(first).await;
     network.cut(&node, scene.fault.lasts, Cut::Api);
     scene.last().await;
+    true
+}
+
+/// The active's agent goes on seeing what was, while nothing that it sends arrives, or nothing is answered.
+async fn late_then_mute(scene: &Scene) -> bool {
+    let Some(pod) = scene.active() else { return false };
+    let (network, uid) = (&scene.world.site.network, text(&pod, "/metadata/uid"));
+    let first = scene.random.millis(3_000, 12_000);
+    let late = scene.random.millis(2_000, 8_000);
+    let then = if scene.random.percent(50) { What::Lost } else { What::ReplyLost };
+    scene.tell(&format!("{} sees what was {late:?} ago; {then:?} after {first:?}", text(&pod, "/metadata/name")));
+    network.trouble(uid, Trouble::always(scene.end() + first, What::EventsLate(late)));
+    sleep(first).await;
+    network.trouble(uid, Trouble::always(scene.end(), then));
+    if then == What::ReplyLost && scene.random.percent(50) {
+        // It stops while its Lease is as good as new, and does not hear that it has given it back.
+        sleep(scene.random.millis(0, 1_000)).await;
+        scene.world.cluster.with_container(uid, |container| container.bot_exits(Exit::Code(1)));
+    }
+    scene.last().await;
+    true
+}
+
+/// The API server has more to do than it can: again and again nothing is answered for some seconds, and watches lag
+/// behind, for everyone.
+async fn overload(scene: &Scene) -> bool {
+    let (network, events) = (&scene.world.site.network, scene.random.millis(2_000, 8_000));
+    scene.tell(&format!("events wait up to {events:?} and requests now and then, for {:?}", scene.fault.lasts));
+    let operators = (0..scene.world.operators.count()).map(process_of);
+    let agents = scene.pods().into_iter().map(|pod| text(&pod, "/metadata/uid").to_owned());
+    for process in operators.chain(agents) {
+        network.trouble(&process, Trouble::always(scene.end(), What::EventsLate(events)));
+    }
+    let end = scene.end();
+    while Instant::now() < end {
+        let pause = scene.random.millis(1_500, 3_500);
+        network.away(pause, Away::Paused);
+        sleep(pause + scene.random.millis(500, 4_000)).await;
+    }
     true
 }
 

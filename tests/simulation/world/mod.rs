@@ -64,6 +64,7 @@ impl World {
             poke: Arc::new(Notify::new()),
             order_every: plan.order_every,
             rate: plan.rate,
+            deaf: plan.deaf,
         };
         for namespace in [NAMESPACE, operators::NAMESPACE] {
             site.api.create("namespaces", json!({"metadata": {"name": namespace}}));

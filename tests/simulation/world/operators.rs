@@ -36,6 +36,15 @@ pub struct Operators {
     starts: mpsc::UnboundedSender<(Instant, usize)>,
 }
 
+/// One of the next writes of a replica that concern bots.
+#[derive(Clone, Copy, Debug)]
+pub struct NextWrite {
+    /// After so many others.
+    pub after: u64,
+    /// Only writes of bots' Leases count.
+    pub of_lease: bool,
+}
+
 struct Process {
     name: String,
     wire: Option<Arc<Wire>>,
@@ -165,32 +174,32 @@ impl Operators {
         true
     }
 
-    /// Kills a replica at one of its next writes of bots, after `number` others; answers whether it came to that.
+    /// Kills a replica at one of its next writes; answers whether it came to that.
     /// `committed`: the write is carried out.
-    pub fn crash_at_write(&self, at: usize, number: u64, committed: bool) -> Arc<AtomicBool> {
+    pub fn crash_at_write(&self, at: usize, write: NextWrite, committed: bool) -> Arc<AtomicBool> {
         let operators = self.clone();
-        self.at_write(at, number, move || {
+        self.at_write(at, write, move || {
             operators.crash(at);
             if committed { Fate::ReplyLost { before: Duration::from_millis(1) } } else { Fate::Lost }
         })
     }
 
-    /// Stops a replica for so long at one of its next writes of bots, after `number` others: the write arrives when it
-    /// goes on. Answers whether it came to that.
-    pub fn freeze_at_write(&self, at: usize, number: u64, time: Duration) -> Arc<AtomicBool> {
+    /// Stops a replica for so long at one of its next writes: the write arrives when it goes on. Answers whether it came to that.
+    pub fn freeze_at_write(&self, at: usize, write: NextWrite, time: Duration) -> Arc<AtomicBool> {
         let operators = self.clone();
-        self.at_write(at, number, move || {
+        self.at_write(at, write, move || {
             operators.freeze(at, time);
             Fate::Answered { before: time, after: Duration::from_millis(1) }
         })
     }
 
-    fn at_write(&self, at: usize, number: u64, what: impl Fn() -> Fate + Send + 'static) -> Arc<AtomicBool> {
+    fn at_write(&self, at: usize, write: NextWrite, what: impl Fn() -> Fate + Send + 'static) -> Arc<AtomicBool> {
         let done = Arc::new(AtomicBool::new(false));
         let wire = self.lock().get(at).and_then(|process| process.wire.clone());
-        let (told, mut left) = (done.clone(), number);
+        let (told, mut left) = (done.clone(), write.after);
         let watch: Watch = Box::new(move |call| {
-            if told.load(Ordering::Relaxed) || is_own(call) {
+            let concerns = !is_own(call) && (call.plural == "leases" || !write.of_lease);
+            if told.load(Ordering::Relaxed) || !concerns {
                 return None;
             }
             if left > 0 {

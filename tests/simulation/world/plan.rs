@@ -23,6 +23,8 @@ pub struct Plan {
     pub order_every: Duration,
     /// By how much clocks run wrong at most, parts in a million.
     pub rate: i64,
+    /// Processes of bots do not end when they are asked to.
+    pub deaf: bool,
 }
 
 /// A bot.
@@ -52,8 +54,8 @@ impl Plan {
             name: (*name).to_owned(),
             replicas: if random.percent(70) { 2 } else { 3 },
             lease: match random.below(10) {
-                0..6 => (5, 1, 3),
-                6..8 => (4, 1, 2),
+                0..4 => (5, 1, 3),
+                4..6 => (4, 1, 2),
                 _ => (10, 2, 6),
             },
             reconciled: random.percent(60),
@@ -66,6 +68,7 @@ impl Plan {
             order_every: Duration::from_millis(100),
             // Operator and agents together stay within the tolerance of 5 %.
             rate: if random.percent(50) { 0 } else { 20_000 },
+            deaf: random.percent(25),
         }
     }
 
@@ -79,7 +82,7 @@ impl Plan {
             hot: false,
             in_place_restarts: 0,
         };
-        Self { nodes: 3, bots: vec![bot], order_every: Duration::from_millis(100), rate: 0 }
+        Self { nodes: 3, bots: vec![bot], order_every: Duration::from_millis(100), rate: 0, deaf: false }
     }
 }
 

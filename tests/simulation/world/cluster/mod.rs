@@ -25,6 +25,7 @@ pub use containers::{Container, Misbehaviour};
 use controllers::Controllers;
 use jobs::JobController;
 use kubelet::Node;
+use pod::Local;
 
 /// What every part of the world can reach.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Site {
     pub order_every: Duration,
     /// By how much clocks run wrong at most, parts in a million.
     pub rate: i64,
+    /// Processes of bots do not end when they are asked to.
+    pub deaf: bool,
 }
 
 impl Site {
@@ -162,7 +165,11 @@ impl State {
     fn step(&mut self) -> Instant {
         let now = Instant::now();
         let mut due = Due(now + Duration::from_secs(5));
-        self.site.ledger.look(&self.site.api, &self.site.exchange);
+        let traders = |account: &str| {
+            let containers = self.nodes.values().flat_map(|node| node.pods.values()).filter_map(Local::container);
+            containers.filter_map(Container::trader).filter(|trader| trader.account == account).collect()
+        };
+        self.site.ledger.look(&self.site.api, &self.site.exchange, traders);
         let version = self.site.api.changes("pods");
         if version != self.pods_version {
             self.pods = self.site.api.all("pods");

@@ -41,6 +41,9 @@ struct Parts {
 }
 
 struct Process {
+    sender: Sender,
+    /// It asks before every order.
+    asks: bool,
     tasks: Vec<AbortHandle>,
 }
 
@@ -94,21 +97,24 @@ impl Body {
         let trading = spawn_local(async move {
             sleep(site.random.millis(20, 300)).await;
             loop {
-                let sender = if asks { body.permitted(&sender) } else { Some(sender.clone()) };
-                if let Some(sender) = sender.filter(|_| site.network.node_reaches_exchange(&node)) {
+                if let Some(sender) = body.trader().filter(|_| site.network.node_reaches_exchange(&node)) {
                     site.exchange.order(&sender);
                 }
                 sleep(site.order_every).await;
             }
         });
         parts.exit = None;
-        parts.process = Some(Process { tasks: vec![trading.abort_handle()] });
+        parts.process = Some(Process { sender, asks, tasks: vec![trading.abort_handle()] });
         pid
     }
 
-    /// What an asking process may write on an order now.
-    fn permitted(&self, sender: &Sender) -> Option<Sender> {
+    /// What the process writes on an order at this moment; `None`: none runs that may trade.
+    pub fn trader(&self) -> Option<Sender> {
         let parts = self.lock();
+        let Process { sender, asks, .. } = parts.process.as_ref()?;
+        if !asks {
+            return Some(sender.clone());
+        }
         let (leadership, validity) = parts.shown?;
         let now = Mono::both(parts.clock.now());
         let allowed = match validity {
@@ -125,7 +131,7 @@ impl Body {
         let body = self.clone();
         let mut parts = self.lock();
         let patience = parts.site.random.millis(2, 300);
-        if parts.site.random.percent(4) {
+        if parts.site.deaf || parts.site.random.percent(4) {
             return;
         }
         let Some(process) = &mut parts.process else { return };

@@ -17,6 +17,7 @@ use tradingbot::core::agent::Exit;
 use tradingbot::core::ids::{BootId, PodRef};
 
 use super::{Site, text};
+use crate::world::exchange::Sender;
 use crate::world::freeze::Freeze;
 use crate::world::network::Wire;
 pub use bot::Body;
@@ -150,6 +151,11 @@ impl Container {
     /// Whether its readiness probe succeeds.
     pub fn is_ready(&self) -> bool {
         self.freeze.until().is_none() && self.agent.as_ref().is_some_and(|agent| agent.body.is_ready())
+    }
+
+    /// What its bot may write on an order at this moment; `None`: it has none that may trade.
+    pub fn trader(&self) -> Option<Sender> {
+        self.agent.as_ref()?.body.trader()
     }
 
     /// The bot's process ends by itself; answers whether it ran.
