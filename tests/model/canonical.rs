@@ -89,15 +89,18 @@ impl Names for Collect {
     }
 }
 
+/// Parts with other numbers, by what is in use in all the world.
+type Renamed<T> = Cache<(Interned<T>, Used), Interned<T>>;
+
 /// Renames, and remembers what came of it.
 #[derive(Default)]
 pub struct Canonical {
-    leases: Cache<(Interned<LeaseRecord>, Used), Interned<LeaseRecord>>,
-    records: Cache<(Interned<Record>, Used), Interned<Record>>,
-    operators: Cache<(Interned<Operator>, Used), Interned<Operator>>,
-    agents: Cache<(Interned<Agent>, Used), Interned<Agent>>,
-    jobs: Cache<(Interned<Vec<Job>>, Used), Interned<Vec<Job>>>,
-    waits: Cache<(Interned<Vec<(FencingToken, u8)>>, Used), Interned<Vec<(FencingToken, u8)>>>,
+    leases: Renamed<LeaseRecord>,
+    records: Renamed<Record>,
+    operators: Renamed<Operator>,
+    agents: Renamed<Agent>,
+    jobs: Renamed<Vec<Job>>,
+    waits: Renamed<Vec<(FencingToken, u8)>>,
 }
 
 impl Canonical {

@@ -257,12 +257,9 @@ impl Model {
         let mut next = self.happens(world, event, counts)?;
         let grants = next.record.epoch.0.saturating_sub(world.record.epoch.0);
         self.stands_for(&mut next);
-        if next == *world {
-            return None;
-        }
         let grants = u8::try_from(grants).expect("few grants");
-        next.spent = next.spent.plus(fault(event)).plus(Faults { grants, ..Faults::default() });
-        Some(next)
+        let spent = next.spent.plus(fault(event)).plus(Faults { grants, ..Faults::default() });
+        (next != *world).then_some(World { spent, ..next })
     }
 
     /// Takes the one of all states that are alike.
