@@ -8,8 +8,6 @@ use crate::world::{LEASE_TICKS, TICK};
 /// What is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The highest epoch that is looked into: so many grants.
-    pub grants: u64,
     /// Pods with an agent in each, at most [`crate::world::AGENTS`].
     pub agents: usize,
     /// How much may go wrong on one path, by kind.
@@ -23,7 +21,12 @@ pub struct Bounds {
     pub overrun: u32,
     /// Nothing of a killed process is still on its way to the exchange.
     pub gate: bool,
+    /// States that differ in numbers alone, or in times that nobody asks for, are one ([`crate::canonical`],
+    /// [`crate::dead`]).
+    pub reduced: bool,
 }
+
+const KINDS: usize = 9;
 
 /// How much goes wrong, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -44,12 +47,14 @@ pub struct Faults {
     pub overdue: u8,
     /// Switchovers that somebody asks for.
     pub asked: u8,
+    /// Grants: no fault, but what is left of them is what matters.
+    pub grants: u8,
 }
 
 impl Faults {
-    fn all(self) -> [u8; 8] {
-        let Faults { crashes, lost, deleted, late, failed, pods, overdue, asked } = self;
-        [crashes, lost, deleted, late, failed, pods, overdue, asked]
+    fn all(self) -> [u8; KINDS] {
+        let Faults { crashes, lost, deleted, late, failed, pods, overdue, asked, grants } = self;
+        [crashes, lost, deleted, late, failed, pods, overdue, asked, grants]
     }
 
     /// Whether no kind went wrong more often here than there.
@@ -68,6 +73,7 @@ impl Faults {
             pods: self.pods + more.pods,
             overdue: self.overdue + more.overdue,
             asked: self.asked + more.asked,
+            grants: self.grants + more.grants,
         }
     }
 
@@ -77,14 +83,14 @@ impl Faults {
     }
 
     /// Four bits a kind.
-    pub fn packed(self) -> u32 {
-        self.all().iter().fold(0, |packed, n| packed << 4 | u32::from(*n))
+    pub fn packed(self) -> u64 {
+        self.all().iter().fold(0, |packed, n| packed << 4 | u64::from(*n))
     }
 }
 
 /// Whether no kind of `a` is more often in it than in `b`, both packed.
-pub fn packed_within(a: u32, b: u32) -> bool {
-    (0..8).all(|kind| (a >> (4 * kind)) & 15 <= (b >> (4 * kind)) & 15)
+pub fn packed_within(a: u64, b: u64) -> bool {
+    (0..KINDS).all(|kind| (a >> (4 * kind)) & 15 <= (b >> (4 * kind)) & 15)
 }
 
 impl Bounds {
@@ -98,14 +104,17 @@ impl Bounds {
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Faults { crashes, lost, deleted, late, failed, pods, overdue, asked } = self.faults;
+        let Faults { crashes, lost, deleted, late, failed, pods, overdue, asked, grants } = self.faults;
         write!(
             f,
-            "{} grants, {} agents, at most {crashes} crashes, {lost} lost replies, {deleted} deleted Leases, {late} things \
+            "{grants} grants, {} agents, at most {crashes} crashes, {lost} lost replies, {deleted} deleted Leases, {late} things \
              heard late, {failed} failed Jobs, {pods} deleted pods, {overdue} steps given up, {asked} switchovers; \
              operators' clocks {} % faster, processes end {} ticks late",
-            self.grants, self.agents, self.faster, self.overrun
+            self.agents, self.faster, self.overrun
         )?;
+        if !self.reduced {
+            f.write_str(", all states told apart")?;
+        }
         if !self.reconciles {
             f.write_str(", without reconciliation")?;
         }

@@ -5,10 +5,11 @@ use stateright::Property;
 use crate::agents::{self, Act, Agent, Object, Reaction};
 use crate::bounds::{Bounds, Faults};
 use crate::cache::Cache;
+use crate::canonical::Canonical;
 use crate::core::agent::Process;
-use crate::core::ids::Epoch;
 use crate::core::lease::LeaseRecord;
 use crate::counts::Counts;
+use crate::dead;
 use crate::fair::Fair;
 use crate::interned::Interned;
 use crate::jobs::{self, Told};
@@ -26,6 +27,7 @@ pub struct Model {
     pub bounds: Bounds,
     pub decisions: Cache<(Interned<Operator>, Sight, bool), Decided>,
     pub reactions: Cache<Acting, Option<Reaction>>,
+    pub canonical: Canonical,
     pub fair: Fair,
     pub counts: Counts,
 }
@@ -33,7 +35,8 @@ pub struct Model {
 impl Model {
     pub fn new(bounds: Bounds) -> Model {
         let (decisions, reactions) = (Cache::default(), Cache::default());
-        Model { bounds, decisions, reactions, fair: Fair::default(), counts: Counts::default() }
+        let canonical = Canonical::default();
+        Model { bounds, decisions, reactions, canonical, fair: Fair::default(), counts: Counts::default() }
     }
 }
 
@@ -161,6 +164,13 @@ fn fault(event: Event) -> Faults {
 }
 
 impl Model {
+    /// How everything begins.
+    pub fn first(&self) -> World {
+        let mut world = World::new(&self.bounds);
+        self.stands_for(&mut world);
+        world
+    }
+
     /// Everything that can happen in `world`.
     pub fn possible(&self, world: &World, offer: &mut impl FnMut(Event)) {
         let limits = self.bounds.faults;
@@ -244,6 +254,26 @@ impl Model {
 
     /// The same, counted here or not at all.
     pub fn after(&self, world: &World, event: Event, counts: Option<&Counts>) -> Option<World> {
+        let mut next = self.happens(world, event, counts)?;
+        let grants = next.record.epoch.0.saturating_sub(world.record.epoch.0);
+        self.stands_for(&mut next);
+        let grants = u8::try_from(grants).expect("few grants");
+        let spent = next.spent.plus(fault(event)).plus(Faults { grants, ..Faults::default() });
+        (next != *world).then_some(World { spent, ..next })
+    }
+
+    /// Takes the one of all states that are alike.
+    pub fn stands_for(&self, world: &mut World) {
+        if self.bounds.reduced {
+            dead::forget(world, &self.bounds);
+            self.canonical.name(world);
+        }
+        // Operators differ in nothing but what they know.
+        world.operators.sort_by_key(|operator| operator.digest());
+    }
+
+    /// What comes of `event`, as it is. Nothing is added to what went wrong.
+    pub fn happens(&self, world: &World, event: Event, counts: Option<&Counts>) -> Option<World> {
         let mut next = *world;
         let mut acts =
             |i: usize, act: Act| agents::acts(self, &mut next, i, act) && agents::answers(self, &mut next, i);
@@ -317,12 +347,8 @@ impl Model {
         if !happens {
             return None;
         }
-        next.normalise();
-        if next == *world {
-            return None;
-        }
-        next.spent = next.spent.plus(fault(event));
-        Some(next)
+        next.forget();
+        (next != *world).then_some(next)
     }
 
     fn tick(&self, world: &mut World) -> bool {
@@ -351,7 +377,7 @@ impl stateright::Model for Model {
     type Action = Event;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(&self.bounds)]
+        vec![self.first()]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Event>) {
@@ -367,6 +393,6 @@ impl stateright::Model for Model {
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        world.record.epoch <= Epoch(self.bounds.grants)
+        world.spent.within(self.bounds.faults)
     }
 }

@@ -118,6 +118,11 @@ impl Exchange {
         self.latest.is_some_and(|last| grant.token < last.token)
     }
 
+    /// The grants that it remembers.
+    pub fn grants(&mut self) -> impl Iterator<Item = &mut Grant> {
+        self.latest.iter_mut().chain(&mut self.on_its_way)
+    }
+
     pub fn breaks(&mut self, rule: Rule) {
         self.broken = self.broken.or(Some(rule));
     }

@@ -66,6 +66,8 @@ impl Fair {
             if walk.is_settled() {
                 break walk.steps;
             }
+            // Not within rounds, in which everybody has a turn.
+            model.stands_for(&mut walk.world);
             let here = digest(&walk.world);
             if let Some(left) = self.recall(here) {
                 break walk.steps + left;
@@ -86,7 +88,10 @@ impl Fair {
     /// The first rounds of the schedule from `world`, for people, and where they lead.
     pub fn tell(&self, model: &Model, world: &World, rounds: u16) -> (Vec<Event>, World) {
         let mut walk = Walk { model, world: *world, steps: 0, told: Some(Vec::new()) };
-        (1..=rounds).for_each(|round| walk.round(round % GIVES_UP_EVERY == 0));
+        for round in 1..=rounds {
+            model.stands_for(&mut walk.world);
+            walk.round(round % GIVES_UP_EVERY == 0);
+        }
         (walk.told.unwrap_or_default(), walk.world)
     }
 
@@ -110,8 +115,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn does(&mut self, event: Event) -> bool {
-        let Some(next) = self.model.after(&self.world, event, None) else { return false };
-        self.world = World { spent: Faults::default(), ..next };
+        let Some(next) = self.model.happens(&self.world, event, None) else { return false };
+        self.world = next;
         self.steps += 1;
         self.told.iter_mut().for_each(|told| told.push(event));
         true

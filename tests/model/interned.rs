@@ -9,12 +9,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::canonical::{self, Used};
+use crate::names::Names;
+
 /// A shared, immutable part.
 pub struct Interned<T: 'static>(&'static Entry<T>);
 
-/// A part with its digest.
+/// A part with what is asked of it again and again.
 pub struct Entry<T> {
     digest: u64,
+    used: Used,
     value: T,
 }
 
@@ -33,21 +37,22 @@ impl<T> Table<T> {
 }
 
 /// What can be kept once.
-pub trait Part: Hash + Eq + Sized + 'static {
+pub trait Part: Hash + Eq + Clone + Sized + 'static {
     fn table() -> &'static Table<Self>;
+
+    /// Has every number in it replaced.
+    fn name(&mut self, names: &mut dyn Names);
 }
 
-/// Gives a type its table.
+/// A type's table.
 #[macro_export]
-macro_rules! part {
-    ($($type:ty),* $(,)?) => {$(
-        impl $crate::interned::Part for $type {
-            fn table() -> &'static $crate::interned::Table<Self> {
-                static TABLE: $crate::interned::Table<$type> = $crate::interned::Table::new();
-                &TABLE
-            }
+macro_rules! table {
+    ($type:ty) => {
+        fn table() -> &'static $crate::interned::Table<Self> {
+            static TABLE: $crate::interned::Table<$type> = $crate::interned::Table::new();
+            &TABLE
         }
-    )*};
+    };
 }
 
 impl<T: Part> Interned<T> {
@@ -60,9 +65,14 @@ impl<T: Part> Interned<T> {
         value.hash(&mut hasher);
         let digest = hasher.finish();
         let shards = T::table().0.get_or_init(|| (0..SHARDS).map(|_| Mutex::default()).collect());
-        let mut shard = shards[digest as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = *shard.entry(digest).or_insert_with(|| Box::leak(Box::new(Entry { digest, value })));
-        Interned(entry)
+        let shard = || shards[digest as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = shard().get(&digest) {
+            assert!(entry.value == value, "two parts have one digest");
+            return Interned(entry);
+        }
+        let used = canonical::used(&value);
+        let entry = || &*Box::leak(Box::new(Entry { digest, used, value }));
+        Interned(shard().entry(digest).or_insert_with(entry))
     }
 }
 
@@ -70,6 +80,11 @@ impl<T> Interned<T> {
     /// The same for equal values, in every run.
     pub fn digest(self) -> u64 {
         self.0.digest
+    }
+
+    /// The numbers in it.
+    pub fn used(self) -> Used {
+        self.0.used
     }
 }
 

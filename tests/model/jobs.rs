@@ -115,4 +115,12 @@ pub fn forget(world: &mut World) {
     if !world.jobs.iter().all(|job| matters(&job)) {
         world.jobs = Interned::new(world.jobs.iter().filter(matters).copied().collect());
     }
+    let runs = |token: &FencingToken| {
+        let is_it = |job: &Job| FencingToken(job.grant.token.into()) == *token && job.told == Told::Running;
+        world.jobs.iter().any(is_it)
+    };
+    let awaited = |(token, _): &&(FencingToken, u8)| world.record.jobs.contains(token) || runs(token);
+    if !world.waits.iter().all(|wait| awaited(&wait)) {
+        world.waits = Interned::new(world.waits.iter().filter(awaited).copied().collect());
+    }
 }

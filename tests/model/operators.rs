@@ -297,7 +297,7 @@ fn cut(round: &mut Round, hopeless: fn(&Pending) -> bool) {
 pub fn tick(operator: Interned<Operator>, wait: u8) -> Interned<Operator> {
     let mut next = (*operator).clone();
     let later = |ticks: &mut u8| *ticks = (*ticks + 1).min(wait);
-    next.up = (next.up + 1).min(wait.max(JOB_WAIT_TICKS));
+    next.up = (next.up + 1).min(LONG_UP);
     next.watch_hangs.iter_mut().chain(&mut next.kept_timer).for_each(later);
     if let Round::ReadRest { age, .. } = &mut next.round {
         later(age);

@@ -70,7 +70,7 @@ pub fn shortest_way(bounds: &Bounds, one_in: u64) {
     };
     println!("the shortest way to break '{rule}':");
     let model = Model::new(*bounds);
-    let mut world = World::new(bounds);
+    let mut world = model.first();
     for event in path {
         world = model.after(&world, event, None).expect("it happened before");
         let lease = world.lease.map(|l| (l.epoch, l.holder.clone(), l.permit, l.state));

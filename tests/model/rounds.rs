@@ -102,10 +102,17 @@ fn spec(bounds: &Bounds) -> Spec {
 /// The round's decision, by the `decide` of production.
 pub fn decide_on(bounds: &Bounds, operator: &Operator, sight: &Sight, overdue: bool) -> Decided {
     let seen = observation(bounds, operator, sight, overdue);
+    // One that was waited out before it was started, a restarted operator does not know.
+    let known = |(token, age): &&(FencingToken, u8)| sight.record.jobs.contains(token) || operator.up >= *age;
     let mut memory = Memory {
         sighting: Some(sighting(bounds, operator, sight)),
         fenced_version: operator.fenced.map(|epoch| (epoch, PRESENT.to_owned())),
-        unfinished_jobs: sight.waits.iter().map(|(token, age)| (*token, waited(operator, *age))).collect(),
+        unfinished_jobs: sight
+            .waits
+            .iter()
+            .filter(known)
+            .map(|(token, age)| (*token, waited(operator, *age)))
+            .collect(),
         jobs_seen: sight.jobs.iter().map(|job| FencingToken(job.grant.token.into())).collect(),
         ..Memory::default()
     };

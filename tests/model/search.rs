@@ -52,9 +52,15 @@ pub struct Found {
 
 /// Explores.
 pub fn search(model: &Model, limits: Limits) -> Found {
+    search_each(model, limits, &|_| ())
+}
+
+/// The same, with a look at each state.
+pub fn search_each(model: &Model, limits: Limits, look: &(dyn Fn(&World) + Sync)) -> Found {
     let search = Search {
         model,
         limits,
+        look,
         began: Instant::now(),
         known: (0..SHARDS).map(|_| Mutex::default()).collect(),
         layers: (0..=model.bounds.faults.total()).map(|_| Mutex::default()).collect(),
@@ -67,7 +73,7 @@ pub fn search(model: &Model, limits: Limits) -> Found {
         told: Mutex::new(Instant::now()),
         end: Mutex::default(),
     };
-    let first = World::new(&model.bounds);
+    let first = model.first();
     search.reach(first);
     lock(&search.layers[0]).push(first);
     for layer in 0..search.layers.len() {
@@ -98,6 +104,7 @@ type End = (Option<(Rule, World)>, Option<&'static str>);
 struct Search<'a> {
     model: &'a Model,
     limits: Limits,
+    look: &'a (dyn Fn(&World) + Sync),
     began: Instant,
     known: Vec<Mutex<Known>>,
     /// States to be looked at, by how much went wrong.
@@ -115,8 +122,8 @@ struct Search<'a> {
 /// By a state's digest: the faults with which it was reached, of which none needs all of another's.
 #[derive(Default)]
 struct Known {
-    first: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
-    others: HashMap<u64, Vec<u32>>,
+    first: HashMap<u64, u64, BuildHasherDefault<AsIs>>,
+    others: HashMap<u64, Vec<u64>>,
 }
 
 /// Digests need no hashing.
@@ -143,7 +150,7 @@ enum Reached {
 }
 
 impl Known {
-    fn reach(&mut self, digest: u64, spent: u32) -> Reached {
+    fn reach(&mut self, digest: u64, spent: u64) -> Reached {
         let Some(first) = self.first.get_mut(&digest) else {
             self.first.insert(digest, spent);
             return Reached::New;
@@ -164,8 +171,8 @@ impl Known {
     }
 
     /// Whether nothing cheaper was found since.
-    fn is_cheapest(&self, digest: u64, spent: u32) -> bool {
-        let cheaper = |other: &u32| *other != spent && packed_within(*other, spent);
+    fn is_cheapest(&self, digest: u64, spent: u64) -> bool {
+        let cheaper = |other: &u64| *other != spent && packed_within(*other, spent);
         !self.first.get(&digest).is_some_and(cheaper)
             && !self.others.get(&digest).is_some_and(|others| others.iter().any(cheaper))
     }
@@ -183,6 +190,7 @@ impl Search<'_> {
         if reached == Reached::New {
             self.states.fetch_add(1, Ordering::Relaxed);
             self.model.counts.state(&world);
+            (self.look)(&world);
             if let Some(rule) = properties::broken(self.model, &world) {
                 self.ends(|end| end.0 = end.0.or(Some((rule, world))));
             }
@@ -219,7 +227,7 @@ impl Search<'_> {
             }
             self.steps.fetch_add(steps, Ordering::Relaxed);
             if later.len() > OWN {
-                lock(&self.layers[layer + 1]).append(&mut later);
+                self.put_off(&mut later);
             }
             if own.len() > OWN {
                 let shared = own.drain(..own.len() / 2);
@@ -231,9 +239,11 @@ impl Search<'_> {
                 self.look_around(layer);
             }
         }
-        if !later.is_empty() {
-            lock(&self.layers[layer + 1]).append(&mut later);
-        }
+        self.put_off(&mut later);
+    }
+
+    fn put_off(&self, later: &mut Vec<World>) {
+        later.drain(..).for_each(|world| lock(&self.layers[world.spent.total()]).push(world));
     }
 
     /// Something of what is shared; `None`: everybody is done with this layer.

@@ -1,5 +1,6 @@
 //! The part of the model that takes a minute or two, and the proof that it can find anything.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,9 @@ use model::core::silence::TOLERANCE_PERCENT;
 use model::core::wrong::{self, Wrong};
 use model::events::Model;
 use model::exchange::Rule;
+use model::fair::digest;
 use model::report;
-use model::search::{Limits, search};
+use model::search::{Limits, search, search_each};
 use stateright::{Checker, Model as _};
 
 /// Deliberate mistakes are made by the whole process, so tests take turns.
@@ -18,10 +20,12 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const NONE: Faults = Faults { crashes: 0, lost: 0, deleted: 0, late: 0, failed: 0, pods: 0, overdue: 0, asked: 0 };
+const NONE: Faults =
+    Faults { crashes: 0, lost: 0, deleted: 0, late: 0, failed: 0, pods: 0, overdue: 0, asked: 0, grants: 0 };
 
-fn bounds(grants: u64, agents: usize, faults: Faults) -> Bounds {
-    Bounds { grants, agents, faults, reconciles: true, faster: TOLERANCE_PERCENT, overrun: 0, gate: true }
+fn bounds(grants: u8, agents: usize, faults: Faults) -> Bounds {
+    let faults = Faults { grants, ..faults };
+    Bounds { agents, faults, reconciles: true, faster: TOLERANCE_PERCENT, overrun: 0, gate: true, reduced: true }
 }
 
 fn limits() -> Limits {
@@ -40,7 +44,7 @@ fn explore(bounds: Bounds, one_in: u64) -> Vec<&'static str> {
         panic!("{rule}");
     }
     assert_eq!(found.unfinished, None);
-    let two = Faults { crashes: 2, lost: 2, deleted: 2, late: 2, failed: 2, pods: 2, overdue: 2, asked: 2 };
+    let two = Faults { crashes: 2, lost: 2, deleted: 2, late: 2, failed: 2, pods: 2, overdue: 2, asked: 2, grants: 2 };
     model.counts.never(&Bounds { faults: two, ..bounds })
 }
 
@@ -64,13 +68,51 @@ fn every_rule_holds_and_everything_happens() {
 #[test]
 fn without_faults_stateright_finds_the_same_states() {
     let _turn = turn();
-    let bounds = bounds(2, 2, NONE);
+    // Here a state is one with how many grants there were.
+    let bounds = Bounds { reduced: false, ..bounds(2, 2, NONE) };
     let model = Model::new(bounds);
     let found = search(&model, limits());
     let checker = Model::new(bounds).checker().spawn_dfs().join();
     checker.assert_properties();
     println!("{} states here, {} there", found.states, checker.unique_state_count());
     assert_eq!(found.states, checker.unique_state_count() as u64);
+}
+
+/// For each state that is reached where all are told apart, the one that stands for it is reached where they are not:
+/// nothing is left out.
+#[test]
+fn what_is_taken_for_one_leaves_nothing_out() {
+    let _turn = turn();
+    let runs = [
+        bounds(3, 3, NONE),
+        bounds(2, 2, Faults { crashes: 1, ..NONE }),
+        bounds(2, 2, Faults { lost: 1, deleted: 1, ..NONE }),
+        bounds(1, 2, Faults { late: 1, failed: 1, ..NONE }),
+        bounds(2, 2, Faults { pods: 1, asked: 1, ..NONE }),
+    ];
+    for bounds in runs {
+        let mut reduced = Model::new(bounds);
+        let mut whole = Model::new(Bounds { reduced: false, ..bounds });
+        (reduced.fair.one_in, whole.fair.one_in) = (0, 0);
+        let known = Mutex::new(HashSet::new());
+        let found = search_each(&reduced, limits(), &|world| {
+            known.lock().expect("no panic").insert(digest(world));
+        });
+        let known = known.into_inner().expect("no panic");
+        let missing = Mutex::new(None);
+        let all = search_each(&whole, limits(), &|world| {
+            let mut stands = *world;
+            reduced.stands_for(&mut stands);
+            if !known.contains(&digest(&stands)) {
+                missing.lock().expect("no panic").get_or_insert((*world, stands));
+            }
+        });
+        println!("{} states stand for {} within {bounds}", found.states, all.states);
+        assert_eq!((found.broken, found.unfinished), (all.broken, all.unfinished));
+        if let Some((world, stands)) = missing.into_inner().expect("no panic") {
+            panic!("{world:#?}\nis reached, and not what stands for it:\n{stands:#?}");
+        }
+    }
 }
 
 /// Whoever lets clocks differ by more than was agreed, or does without the gate, gets what the model must find, or it

@@ -13,7 +13,6 @@ use crate::exchange::{Exchange, Rule};
 use crate::interned::Interned;
 use crate::jobs::Job;
 use crate::operators::{self, Operator};
-use crate::part;
 
 /// One step of the model's time.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +42,9 @@ pub const JOB_SENT_TICKS: u8 = 1;
 /// are over. Ticks of Jobs are longer than those of Leases: what matters is which of two waits ends first.
 pub const JOB_WAIT_TICKS: u8 = 3;
 
+/// An operator that has been up for so many ticks has been for longer than anything is waited for.
+pub const LONG_UP: u8 = JOB_WAIT_TICKS;
+
 /// Three pods at most.
 pub const AGENTS: usize = 3;
 /// Two operators that both believe that they lead.
@@ -63,7 +65,8 @@ pub struct World {
     pub operators: [Interned<Operator>; OPERATORS],
     pub agents: [Interned<Agent>; AGENTS],
     pub jobs: Interned<Vec<Job>>,
-    /// Since when the status has named each Job that is not known to have ended: its token, and ticks.
+    /// Since when the status has named each Job that is not known to have ended: its token, and ticks. One that was
+    /// waited out is remembered as long as it is said to run.
     pub waits: Interned<Vec<(FencingToken, u8)>>,
     pub exchange: Exchange,
     /// A switchover was asked for and has not ended.
@@ -71,8 +74,6 @@ pub struct World {
     /// What went wrong so far.
     pub spent: Faults,
 }
-
-part!(LeaseRecord, Record, Operator, Agent, Vec<Job>, Vec<(FencingToken, u8)>);
 
 pub fn pod(index: usize) -> PodRef {
     PodRef { name: format!("p-{index}"), uid: format!("u{index}") }
@@ -106,8 +107,7 @@ impl World {
             lease: None,
             lease_age: 0,
             record: Interned::new(Record::default()),
-            operators: [Interned::new(Operator { up: bounds.wait_ticks().max(JOB_WAIT_TICKS), ..Operator::default() });
-                OPERATORS],
+            operators: [Interned::new(Operator { up: LONG_UP, ..Operator::default() }); OPERATORS],
             agents: std::array::from_fn(|index| Interned::new(Agent::new(index, index < bounds.agents))),
             jobs: Interned::new(Vec::new()),
             waits: Interned::new(Vec::new()),
@@ -139,9 +139,11 @@ impl World {
             self.exchange.breaks(Rule::Ledger);
         }
         if record.jobs != self.record.jobs {
-            let age =
-                |token: &FencingToken| self.waits.iter().find(|(known, _)| known == token).map_or(0, |(_, age)| *age);
-            self.waits = Interned::new(record.jobs.iter().map(|token| (*token, age(token))).collect());
+            let known = |token: &FencingToken| self.waits.iter().any(|(known, _)| known == token);
+            let new = record.jobs.iter().filter(|token| !known(token)).map(|token| (*token, 0));
+            let mut waits: Vec<_> = self.waits.iter().copied().chain(new).collect();
+            waits.sort_unstable();
+            self.waits = Interned::new(waits);
         }
         self.record = record;
         for operator in &mut self.operators {
@@ -159,11 +161,10 @@ impl World {
     }
 
     /// Whatever in this state depends on nothing that can still happen is blanked, so that states that differ in it
-    /// alone are one. Operators differ in nothing but what they know.
-    pub fn normalise(&mut self) {
+    /// alone are one.
+    pub fn forget(&mut self) {
         self.agents = self.agents.map(|agent| crate::pods::forget(agent, self.lease));
         crate::jobs::forget(self);
-        self.operators.sort_by_key(|operator| operator.digest());
     }
 
     /// The pods in which a bot may trade.
@@ -189,6 +190,7 @@ pub fn without_words(record: &mut Record) {
     record.active_since = None;
     // It is asked how often each is in it, and which.
     record.lost.sort_by(|a, b| a.pod_uid.cmp(&b.pod_uid));
+    record.jobs.sort_unstable();
     if let Some(Move { message, tried, suspected, fenced, elected, reconciled, report, .. }) = &mut record.current {
         message.clear();
         tried.sort_unstable();
