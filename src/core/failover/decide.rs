@@ -313,7 +313,7 @@ impl Round<'_> {
                     | Action::CreateLease { purpose: LeaseWrite::Grant | LeaseWrite::Permit, .. }
             )
         );
-        if urgent || self.create_job.is_some() || self.lease_write.is_some() || self.account_write.is_some() {
+        if self.create_job.is_some() || self.lease_write.is_some() || self.account_write.is_some() {
             self.wake(Duration::from_millis(50));
         }
         let is_take = |action: &Action| matches!(action, Action::WriteAccount { purpose: AccountWrite::Take, .. });

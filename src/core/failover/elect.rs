@@ -257,13 +257,10 @@ impl Round<'_> {
             .filter_map(|m| m.active.map(|at| self.seen.wall.millis_since(at)))
             .filter(|age| *age < period)
             .collect();
-        // The history is as far as we can look back.
-        let limit = (self.spec.max_failovers as usize).min(HISTORY_LENGTH);
-        if limit == 0 || ages.len() < limit {
-            return None;
-        }
-        // Newest first: the window has room again when the limit-th youngest has left it.
-        ages.get(limit - 1).map(|age| Duration::from_millis(period - age))
+        // The history is as far as we can look back. A limit of zero is none.
+        let last = (self.spec.max_failovers as usize).min(HISTORY_LENGTH).checked_sub(1)?;
+        // Newest first: the window has room again when the last that the limit allows has left it.
+        ages.get(last).map(|age| Duration::from_millis(period - age))
     }
 
     fn cooling_down(&self, current: &Move) -> Option<Duration> {

@@ -178,7 +178,7 @@ impl Round<'_> {
     fn outcome(&self) -> Option<OperationUpdate> {
         let running = self.record.operation.as_ref()?;
         let later = self.record.trading.as_ref().filter(|l| l.epoch > running.since);
-        if let Some(ledger) = later.filter(|_| self.record.phase == Phase::Active && self.record.current.is_none()) {
+        if let Some(ledger) = later.filter(|_| self.record.phase == Phase::Active) {
             let to = &ledger.pod.name;
             return Some(match &running.to {
                 Some(wanted) if wanted != to => OperationUpdate::Failed {

@@ -164,7 +164,6 @@ impl Round<'_> {
             RestoreStep::Stopping => self.follow_stop(restore, asked),
             RestoreStep::Restoring => self.follow_apply(restore),
             RestoreStep::Resuming => self.resume_trading(&restore),
-            RestoreStep::Done if !asked => self.record.restore = None,
             RestoreStep::Broken | RestoreStep::Done => {}
         }
     }
@@ -270,7 +269,7 @@ impl Round<'_> {
 
     /// The pod of the slot that was restored into is to trade, as long as it can at all.
     fn resume_trading(&mut self, restore: &Restore) {
-        let idle = self.record.current.is_none() && self.record.trading.is_none();
+        let idle = self.record.trading.is_none();
         let revoked = self.seen.lease.as_ref().is_some_and(|l| l.effective_permit() == Permit::Revoke);
         let wanted = restore.step == RestoreStep::Resuming && !self.spec.suspend && !self.spec.deleting;
         if !wanted || self.record.current.is_some() || !(idle || revoked) {
