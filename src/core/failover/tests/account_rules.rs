@@ -8,6 +8,7 @@ use crate::core::account::{AccountRecord, BotRef, Holder};
 use crate::core::failover::*;
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::lease::{LeaseRecord, OnApiServerLoss, Permit};
+use crate::core::time::{Mono, Wall};
 
 /// A bot that holds its account and trades with token 7.
 fn in_order() -> (BotRef, Record, AccountRecord) {
@@ -128,4 +129,100 @@ fn where_two_say_that_they_trade_the_one_that_the_lease_does_not_name_stops() {
         assert_eq!(world.trader().is_some(), named, "{}", world.record.message);
         assert_eq!(shared.lease().unwrap().is_held_by(&shared.me), named);
     }
+}
+
+#[test]
+fn a_lease_that_names_a_bot_which_does_not_say_so_is_given_back_when_nobody_shall_or_can_trade() {
+    for suspend in [true, false] {
+        let mut world = with_account();
+        let shared = world.shared.clone().unwrap();
+        world.spec.suspend = true;
+        world.run(Duration::from_secs(5));
+        world.pods.iter_mut().for_each(|pod| pod.ready_at = Mono::both(u64::MAX));
+        world.run(Duration::from_secs(1));
+        // The operator died between taking the account and saying so.
+        shared.tamper(|lease| lease.as_mut().unwrap().holder = Holder::Bot(shared.me.clone()));
+        world.spec.suspend = suspend;
+        world.run(Duration::from_secs(12));
+        assert_eq!(shared.lease().unwrap().holder, Holder::Nobody, "suspend: {suspend}");
+    }
+}
+
+#[test]
+fn a_lease_that_names_a_bot_which_does_not_say_so_does_not_spare_it_the_look_at_what_others_say() {
+    let mut world = with_account();
+    let (shared, view) = (world.shared.clone().unwrap(), world.record.account.clone().unwrap());
+    world.spec.suspend = true;
+    world.run(Duration::from_secs(5));
+    shared.tamper(|lease| lease.as_mut().unwrap().holder = Holder::Bot(shared.me.clone()));
+    shared.claim("ns/pepe/uid-c", &view);
+    world.spec.suspend = false;
+    world.round();
+    assert_eq!((world.record.blocked, world.record.epoch), (Some(Block::AccountHeld), Epoch(1)));
+    let text = &world.record.message;
+    assert!(text.ends_with("this bot trades when it is given back: suspend or delete ns/pepe."), "{text}");
+}
+
+/// `doge-0` is being prepared on the account.
+fn preparing() -> World {
+    let mut world = alone(Spec { account: Some(ACCOUNT.into()), ..reconciled(OnFailure::Block) });
+    world.job_fate = JobFate::Hangs;
+    world.run_until("preparing", Duration::from_secs(10), |w| w.record.phase == Phase::Preparing);
+    world
+}
+
+#[test]
+fn what_is_read_of_another_account_than_the_one_that_is_held_permits_nobody() {
+    let mut world = preparing();
+    world.jobs.iter_mut().for_each(|job| (job.state, job.ended) = (JobState::Succeeded(Default::default()), true));
+    let mut seen = world.observe();
+    let permits = |seen: &Observation| {
+        let decision = decide(&world.spec, &world.record, &world.memory, seen, world.now());
+        decision.record.trading.is_some()
+    };
+    assert!(permits(&seen));
+    seen.account.as_mut().unwrap().name = "another".into();
+    assert!(!permits(&seen));
+}
+
+#[test]
+fn a_confirmation_for_an_earlier_epoch_of_the_account_is_done_and_one_for_the_present_is_not() {
+    let answer = |state, epoch| {
+        let mut world = preparing();
+        let view = world.record.account.as_mut().unwrap();
+        (view.state, view.epoch) = (state, Epoch(5));
+        world.ask("c", OperationKind::Confirm { epoch: Epoch(epoch), by: "mia".into() }, None);
+        world.round();
+        world.last_told("c").cloned()
+    };
+    let done = answer(AccountState::Held, 4);
+    assert!(matches!(done, Some(OperationUpdate::Succeeded { .. })), "{done:?}");
+    for (state, epoch) in [(AccountState::Held, 5), (AccountState::Waiting, 4)] {
+        let refused = answer(state, epoch);
+        assert!(matches!(refused, Some(OperationUpdate::Failed { reason: "NobodyTrades", .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn only_the_wait_for_another_bot_is_not_what_a_move_is_judged_by() {
+    let mut world = alone(Spec { account: Some(ACCOUNT.into()), ..spec() });
+    world.run(Duration::from_millis(500));
+    world.pod("doge-0").faults.deaf = true;
+    world.until_active(Duration::from_secs(30));
+    let first = world.last_move();
+    let tried = first.elected.unwrap().millis_since(first.suspected);
+    assert!((10_000..12_000).contains(&tried), "the candidate that did not answer counts: {tried} ms");
+}
+
+#[test]
+fn a_status_says_who_holds_the_account_and_what_to_do() {
+    let (_, record, _) = in_order();
+    let held = AccountView { since: Some(Wall(1_795_521_600_000)), ..record.account.unwrap() };
+    assert_eq!(held.sentence(), "This bot holds account kraken-main since 2026-11-24T12:00:00Z.");
+    let waiting = AccountView { state: AccountState::Waiting, since: None, ..held };
+    let text =
+        "Account kraken-main is held by ns/doge; this bot trades when it is given back: suspend or delete ns/doge.";
+    assert_eq!(waiting.sentence(), text);
+    let free = AccountView { holder: None, ..waiting };
+    assert_eq!(free.sentence(), "Nobody holds account kraken-main.");
 }

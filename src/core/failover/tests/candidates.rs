@@ -149,3 +149,17 @@ fn a_pod_that_died_between_ledger_and_permit_is_never_permitted() {
     assert_eq!(world.record.epoch.0, 3);
     assert_eq!(world.trader().as_deref(), Some("doge-2"));
 }
+
+#[test]
+fn a_pod_that_is_going_between_ledger_and_permit_is_never_permitted() {
+    for going in [|pod: &mut Pod| pod.terminating = true, |pod: &mut Pod| pod.finished = true] {
+        let mut world = World::trading(three());
+        world.mishap = Some((3, Mishap::RequestLost));
+        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+        world.run_until("the ledger", S(5), |w| w.record.trading.as_ref().is_some_and(|l| l.epoch.0 == 2));
+        world.pod("doge-1").faults.cut = true;
+        going(&mut world.pod("doge-1").pod);
+        world.run(Duration::from_millis(200));
+        assert_eq!(world.lease.as_ref().and_then(|lease| lease.permit), Some(crate::core::lease::Permit::Revoke));
+    }
+}

@@ -174,3 +174,50 @@ fn an_active_that_may_trade_on_and_is_heard_of_again_goes_on() {
     assert!(world.record.current.is_none(), "the suspicion is forgotten");
     world.assert_at_rest();
 }
+
+/// The version says that nobody renewed since, and the epoch whose silence that was.
+#[test]
+fn a_fence_counts_at_the_version_that_it_left_and_for_the_epoch_that_it_was_for() {
+    for (epoch, as_left) in [(1, false), (2, true)] {
+        let mut world = World::trading(spec());
+        let version = if as_left { world.lease.clone().unwrap().version } else { "another".into() };
+        world.memory.fenced_version = Some((crate::core::ids::Epoch(epoch), version));
+        world.round();
+        assert_eq!((world.record.phase, world.record.fenced.0), (Phase::Active, 0));
+    }
+}
+
+#[test]
+fn what_an_agent_says_in_the_end_takes_the_place_of_a_suspicion() {
+    let mut world = World::trading(spec());
+    world.pod("doge-0").faults.cut = true;
+    world.run_until("suspicion", S(10), |w| w.record.phase == Phase::Suspect);
+    world.pod("doge-0").faults.cut = false;
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.until_active(S(1));
+    assert_eq!(world.last_move().reason, Reason::ProcessExited);
+    assert!(world.last_move().message.ends_with("the bot ended."), "{}", world.last_move().message);
+}
+
+#[test]
+fn a_move_keeps_the_sentence_that_it_began_with_unless_an_attempt_of_it_cannot_be_promoted() {
+    for (leaving, says) in [
+        ("PromotionFailed: the hook answered 500.", "the hook answered 500."),
+        ("ProcessExited: the second bot ended.", "the first bot ended."),
+    ] {
+        let mut world = World::trading(Spec { replicas: 3, ..spec() });
+        world.pod("doge-1").faults.hangs_in_promotion = true;
+        world.pod("doge-0").leaving = Some("ProcessExited: the first bot ended.");
+        world.run_until("activating", S(5), |w| w.record.phase == Phase::Activating);
+        world.pod("doge-1").leaving = Some(leaving);
+        world.until_active(S(5));
+        assert!(world.last_move().message.ends_with(says), "{}", world.last_move().message);
+    }
+}
+
+#[test]
+fn of_the_pods_that_failed_in_a_move_the_last_ones_are_remembered() {
+    let mut current = World::trading(spec()).last_move().clone();
+    (0..HISTORY_LENGTH + 5).for_each(|n| current.remember_failure(&format!("u{n}")));
+    assert_eq!((current.tried.len(), current.tried[0].as_str()), (HISTORY_LENGTH, "u5"));
+}

@@ -59,6 +59,24 @@ fn an_outage_ends_at_once_although_kubelet_and_node_are_reported_lost() {
     assert_eq!(world.trader(), Some(active));
 }
 
+/// Only the pod whose agent has spoken, and only as long as it is to stay.
+#[test]
+fn an_outage_makes_nobody_eligible_who_is_going_or_has_said_nothing() {
+    for going in [|pod: &mut Pod| pod.terminating = true, |pod: &mut Pod| pod.finished = true] {
+        let mut world = World::trading(spec());
+        world.api_up = false;
+        world.run(S(60));
+        for pod in &mut world.pods {
+            pod.ready_at = crate::core::time::Mono::both(u64::MAX);
+            pod.pod.ready = false;
+        }
+        going(&mut world.pod("doge-0").pod);
+        world.api_up = true;
+        world.run(S(1));
+        assert_eq!((world.record.phase, world.record.epoch.0), (Phase::Electing, 1), "{}", world.record.message);
+    }
+}
+
 #[test]
 fn a_pod_that_is_not_ready_again_is_not_waited_for_without_end() {
     let mut world = World::trading(spec());

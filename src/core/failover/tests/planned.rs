@@ -46,6 +46,8 @@ fn of_two_operations_at_once_the_second_is_refused() {
     let mut world = World::trading(Spec { replicas: 3, ..spec() });
     world.ask("a", OperationKind::Switchover, Some("doge-1"));
     world.ask("b", OperationKind::Failover, Some("doge-2"));
+    world.round();
+    assert!(matches!(world.last_told("b"), Some(OperationUpdate::Failed { reason: "AnotherOperationRuns", .. })));
     world.until_active(S(5));
     world.run(S(2));
     assert!(matches!(world.last_told("a"), Some(OperationUpdate::Succeeded { .. })));
@@ -96,6 +98,21 @@ fn a_forced_failover_from_a_silent_active_still_waits_for_evidence() {
     assert_eq!(world.last_move().evidence, Some(Evidence::LeaseExpired));
     assert_eq!(world.last_move().kind(), MoveKind::Failover);
     assert!(matches!(world.last_told("f"), Some(OperationUpdate::Succeeded { .. })));
+}
+
+#[test]
+fn a_switchover_whose_active_falls_silent_counts_as_a_failover() {
+    let mut world = World::trading(spec());
+    world.pod("doge-0").faults.ignores_graceful_stop = true;
+    world.ask("s", OperationKind::Switchover, None);
+    world.run(S(1));
+    world.pod("doge-0").faults.dead = true;
+    world.until_active(S(20));
+    let done = world.last_move();
+    assert_eq!(
+        (done.trigger, done.evidence, done.kind()),
+        (Trigger::Switchover, Some(Evidence::LeaseExpired), MoveKind::Failover)
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn exit(world: &mut World) {
 #[test]
 fn under_manual_trading_moves_only_when_a_person_says_so() {
     let mut world = World::trading(Spec { manual: true, ..spec() });
+    assert_eq!(world.record.message, "doge-0 trades.");
     exit(&mut world);
     world.run(S(60));
     assert_eq!((world.record.phase, world.record.blocked), (Phase::Blocked, Some(Block::ManualFailover)));

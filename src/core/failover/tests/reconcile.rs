@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::world::*;
 use crate::core::failover::*;
+use crate::core::ids::FencingToken;
 use crate::core::report::Report;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -229,6 +230,28 @@ fn a_job_that_was_seen_to_end_has_ended_whatever_is_left_of_it() {
     assert!(world.record.jobs.is_empty());
     exit(&mut world);
     world.until_active(S(10));
+}
+
+/// A round of a bot whose status knows of no Job, and what it waits for and remembers afterwards.
+fn waited_for(job: Job, since: Option<(Duration, Duration)>, deadline: Duration) -> (usize, usize) {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.spec.reconciliation.as_mut().unwrap().deadline = deadline;
+    let known = since.map(|(ago, longest)| (job.token, (world.now().minus(ago), longest)));
+    world.memory.unfinished_jobs = known.into_iter().collect();
+    world.memory.jobs_seen = world.memory.unfinished_jobs.keys().copied().collect();
+    world.jobs = vec![job];
+    let decision = decide(&world.spec, &world.record, &world.memory, &world.observe(), world.now());
+    (decision.record.jobs.len(), decision.memory.unfinished_jobs.len())
+}
+
+#[test]
+fn a_job_is_waited_for_until_it_has_ended_or_has_had_its_time_and_then_no_more() {
+    let job = |ended| Job { token: FencingToken(5), state: JobState::Running, ended };
+    assert_eq!(waited_for(job(false), None, S(60)), (1, 1), "the status does not know it");
+    assert_eq!(waited_for(job(true), None, S(60)), (0, 0));
+    assert_eq!(waited_for(job(true), Some((S(10), S(60))), S(60)), (0, 0));
+    // It was waited out, and is remembered, so that a longer deadline of later ones begins no other wait.
+    assert_eq!(waited_for(job(false), Some((S(200), S(60))), S(600)), (0, 1));
 }
 
 #[test]

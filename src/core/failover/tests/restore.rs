@@ -1,81 +1,10 @@
 //! Restores: a backup is put back while nobody trades, and afterwards the bot trades again.
 
-use std::time::Duration;
-
 use super::restore_jobs::*;
 use super::world::*;
 use crate::core::failover::*;
 use crate::core::lease::OnApiServerLoss;
 use crate::core::report::Report;
-
-pub const S: fn(u64) -> Duration = Duration::from_secs;
-
-pub const MISHAPS: [Mishap; 4] = [Mishap::CrashBefore, Mishap::CrashAfter, Mishap::AnswerLost, Mishap::RequestLost];
-
-pub fn backed_up(spec: Spec) -> Spec {
-    Spec { restore: Some(RestorePolicy { deadline: DEADLINE }), ..spec }
-}
-
-fn trading() -> World {
-    World::trading(backed_up(spec()))
-}
-
-pub fn ask(world: &mut World, name: &str) {
-    world.ask(name, OperationKind::Restore, None);
-}
-
-pub fn step(world: &World) -> Option<RestoreStep> {
-    world.record.restore.as_ref().map(|r| r.step)
-}
-
-fn until_over(world: &mut World, name: &str, limit: Duration) {
-    world.run_until("the operation has ended", limit, |w| {
-        matches!(w.last_told(name), Some(OperationUpdate::Succeeded { .. } | OperationUpdate::Failed { .. }))
-    });
-}
-
-fn until_step(world: &mut World, wanted: RestoreStep) {
-    world.run_until("the step", S(400), |w| step(w) == Some(wanted));
-}
-
-/// The active has stopped, and the Job that puts the backup back cannot be made.
-fn until_stopped(world: &mut World, name: &str) {
-    world.restores.check = CheckFate::Hangs;
-    ask(world, name);
-    world.run(S(1));
-    world.creates_refused = true;
-    end_check(world);
-    world.run(S(1));
-    assert_eq!((step(world), world.trader()), (Some(RestoreStep::Stopping), None));
-}
-
-fn end_check(world: &mut World) {
-    let check = world.restores.jobs.iter_mut().rev().find(|j| j.run == RestoreRun::Check).unwrap();
-    (check.state, check.ended) = (RestoreJobState::Succeeded(BACKUP.parse().unwrap()), true);
-}
-
-fn succeeded(world: &World, name: &str) -> String {
-    match world.last_told(name) {
-        Some(OperationUpdate::Succeeded { message }) => message.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn failed(world: &World, name: &str) -> (&'static str, String) {
-    match world.last_told(name) {
-        Some(OperationUpdate::Failed { reason, message }) => (reason, message.clone()),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn broken() -> World {
-    let mut world = trading();
-    world.restores.apply = ApplyFate::FailsChanged;
-    ask(&mut world, "r");
-    until_over(&mut world, "r", S(10));
-    world.run(S(1));
-    world
-}
 
 #[test]
 fn a_backup_is_put_back_while_nobody_trades_and_the_same_pod_goes_on() {
@@ -89,8 +18,17 @@ fn a_backup_is_put_back_while_nobody_trades_and_the_same_pod_goes_on() {
     let done = world.last_move().clone();
     assert_eq!((done.trigger, done.reason), (Trigger::Restore, Reason::Restored));
     assert_eq!((done.to.map(|p| p.name).as_deref(), world.record.restore.clone()), (Some("doge-0"), None));
-    let said = world.told.iter().filter(|(_, u)| matches!(u, OperationUpdate::Running { .. }));
-    assert_eq!(said.count(), 4, "checking, stopping, restoring, resuming: {:?}", world.told);
+    let said = world.told.iter().filter_map(|(_, update)| match update {
+        OperationUpdate::Running { message } => Some(message.clone()),
+        _ => None,
+    });
+    let steps = [
+        "The backup is being found and read in full, while trading goes on.".to_owned(),
+        format!("Backup {BACKUP} was found good and is put back as soon as nobody trades."),
+        format!("Backup {BACKUP} is being put back."),
+        format!("Backup {BACKUP} was put back; the bot is to trade again."),
+    ];
+    assert_eq!(said.collect::<Vec<_>>(), steps);
     assert_eq!(world.restores.begun, 1);
     world.assert_at_rest();
 }
@@ -122,7 +60,9 @@ fn a_check_that_fails_or_hangs_stops_nobody() {
         let mut world = trading();
         world.restores.check = fate;
         ask(&mut world, "r");
+        let began = world.millis;
         until_over(&mut world, "r", limit);
+        assert!(fate == CheckFate::Fails || world.millis - began >= 165_000, "its deadline and the grace");
         let (reason, message) = failed(&world, "r");
         assert!(
             reason == "CheckFailed" && message.contains(if fate == CheckFate::Fails { "no such" } else { "in time" })

@@ -1,8 +1,8 @@
-//! Jobs of restores: what the API server says of them, and what really runs.
+//! Jobs of restores: what the API server says of them, what really runs, and how scenarios bring them about.
 
 use std::time::Duration;
 
-use super::world::World;
+use super::world::{Mishap, World, spec};
 use crate::core::failover::*;
 use crate::core::lease::Permit;
 
@@ -153,4 +153,73 @@ impl World {
             }
         }
     }
+}
+
+pub const S: fn(u64) -> Duration = Duration::from_secs;
+
+pub const MISHAPS: [Mishap; 4] = [Mishap::CrashBefore, Mishap::CrashAfter, Mishap::AnswerLost, Mishap::RequestLost];
+
+pub fn backed_up(spec: Spec) -> Spec {
+    Spec { restore: Some(RestorePolicy { deadline: DEADLINE }), ..spec }
+}
+
+pub fn trading() -> World {
+    World::trading(backed_up(spec()))
+}
+
+pub fn ask(world: &mut World, name: &str) {
+    world.ask(name, OperationKind::Restore, None);
+}
+
+pub fn step(world: &World) -> Option<RestoreStep> {
+    world.record.restore.as_ref().map(|r| r.step)
+}
+
+pub fn until_over(world: &mut World, name: &str, limit: Duration) {
+    world.run_until("the operation has ended", limit, |w| {
+        matches!(w.last_told(name), Some(OperationUpdate::Succeeded { .. } | OperationUpdate::Failed { .. }))
+    });
+}
+
+pub fn until_step(world: &mut World, wanted: RestoreStep) {
+    world.run_until("the step", S(400), |w| step(w) == Some(wanted));
+}
+
+/// The active has stopped, and the Job that puts the backup back cannot be made.
+pub fn until_stopped(world: &mut World, name: &str) {
+    world.restores.check = CheckFate::Hangs;
+    ask(world, name);
+    world.run(S(1));
+    world.creates_refused = true;
+    end_check(world);
+    world.run(S(1));
+    assert_eq!((step(world), world.trader()), (Some(RestoreStep::Stopping), None));
+}
+
+pub fn end_check(world: &mut World) {
+    let check = world.restores.jobs.iter_mut().rev().find(|j| j.run == RestoreRun::Check).unwrap();
+    (check.state, check.ended) = (RestoreJobState::Succeeded(BACKUP.parse().unwrap()), true);
+}
+
+pub fn succeeded(world: &World, name: &str) -> String {
+    match world.last_told(name) {
+        Some(OperationUpdate::Succeeded { message }) => message.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn failed(world: &World, name: &str) -> (&'static str, String) {
+    match world.last_told(name) {
+        Some(OperationUpdate::Failed { reason, message }) => (reason, message.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn broken() -> World {
+    let mut world = trading();
+    world.restores.apply = ApplyFate::FailsChanged;
+    ask(&mut world, "r");
+    until_over(&mut world, "r", S(10));
+    world.run(S(1));
+    world
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::restore::{MISHAPS, S, ask, backed_up, step};
 use super::restore_jobs::*;
 use super::world::*;
 use crate::core::failover::*;

@@ -38,6 +38,7 @@ fn a_broken_template_never_takes_the_active() {
         world.run(Duration::from_millis(100));
     }
     assert_eq!((world.trader().as_deref(), world.record.epoch.0), (Some("doge-0"), 1));
+    assert_eq!(world.record.message, "doge-0 trades.", "nobody has to do anything");
     // Mended: the broken pod is replaced although it never was ready.
     world.spec.revision = "r3".into();
     world.run(S(60));
@@ -99,4 +100,14 @@ fn refused_pods_keep_nothing_else_from_being_done() {
     world.run(S(5));
     assert_eq!(world.pod("doge-1").pod.role, Some(Role::Active));
     assert_eq!(world.pod("doge-0").pod.role, Some(Role::Standby));
+}
+
+#[test]
+fn of_standbys_that_are_ready_one_of_the_present_template_trades_next() {
+    let mut world = World::trading(Spec { replicas: 3, ..spec() });
+    world.spec.revision = "r2".into();
+    world.pod("doge-2").pod.revision = "r2".into();
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.until_active(S(5));
+    assert_eq!((world.trader().as_deref(), world.record.epoch.0), (Some("doge-2"), 2));
 }

@@ -80,7 +80,8 @@ fn a_released_lease_leads_to_a_permit_in_two_rounds_of_two_writes() {
         matches!(&second[..], [Action::WriteStatus, Action::PutLease { purpose: LeaseWrite::Permit, .. }]),
         "{second:?}"
     );
-    assert_eq!(world.lease.as_ref().unwrap().permit, Some(Permit::Trade));
+    let lease = world.lease.as_ref().unwrap();
+    assert_eq!((lease.permit, lease.transitions), (Some(Permit::Trade), 1));
     world.run(S(1));
     let done = world.last_move();
     assert_eq!((done.reason, done.evidence), (Reason::ProcessExited, Some(Evidence::Released)));

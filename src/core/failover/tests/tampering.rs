@@ -49,6 +49,24 @@ fn another_holder_written_by_hand_is_no_evidence_and_comes_to_nothing() {
 }
 
 #[test]
+fn whatever_permit_or_holder_was_written_by_hand_is_taken_back() {
+    let changes: [fn(&mut LeaseRecord); 2] = [
+        |lease| lease.holder = None,
+        |lease| {
+            lease.holder.as_mut().unwrap().uid = "u9".into();
+            lease.permit = None;
+        },
+    ];
+    for change in changes {
+        let mut world = World::trading(spec());
+        world.tamper(change);
+        world.round();
+        let lease = world.lease.as_ref().unwrap();
+        assert_eq!((&lease.holder, lease.permit), (&None, Some(Permit::Revoke)));
+    }
+}
+
+#[test]
 fn a_grant_written_by_hand_is_taken_back_and_waited_out() {
     let world = after(|w| {
         let other = w.pod("doge-1").reference();
@@ -94,6 +112,41 @@ fn a_holder_that_the_ledger_does_not_know_is_stopped_first() {
     assert_eq!(Some(ledger.pod), old.trading.map(|l| l.pod));
     assert!(matches!(&first.actions[..], [Action::WriteStatus, Action::PutLease { lease, .. }]
         if lease.permit == Some(Permit::Revoke)));
+}
+
+#[test]
+fn a_grant_whose_epoch_or_token_was_changed_by_hand_is_not_carried_on() {
+    let changes: [fn(&mut LeaseRecord); 2] =
+        [|lease| lease.epoch = Some(Epoch(40)), |lease| lease.token = Some(FencingToken(7))];
+    for change in changes {
+        let mut world = World::trading(reconciled(OnFailure::Block));
+        world.job_fate = JobFate::Hangs;
+        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        world.tamper(change);
+        world.round();
+        assert!(world.record.epoch > Epoch(2), "{}", world.record.message);
+    }
+}
+
+#[test]
+fn a_bot_that_has_traded_is_never_new_again() {
+    let losses: [fn(&mut World); 2] = [
+        |world| world.lease = None,
+        |world| {
+            world.record = Record::default();
+            world.restart_operator();
+        },
+    ];
+    for lose in losses {
+        let mut world = World::trading(spec());
+        world.spec.suspend = true;
+        world.run(S(3));
+        lose(&mut world);
+        world.spec.suspend = false;
+        world.until_active(S(5));
+        assert_eq!((world.last_move().trigger, world.record.epoch), (Trigger::Resume, Epoch(2)));
+    }
 }
 
 #[test]
