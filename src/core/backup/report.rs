@@ -188,6 +188,26 @@ mod tests {
     }
 
     #[test]
+    fn the_word_for_a_failure_is_the_one_in_its_report() {
+        for reason in [
+            FailureReason::Misconfigured,
+            FailureReason::SourceFailed,
+            FailureReason::DestinationUnreachable,
+            FailureReason::DestinationRefused,
+            FailureReason::DestinationFull,
+            FailureReason::PrefixTaken,
+            FailureReason::ReadBackDiffers,
+            FailureReason::NotFound,
+            FailureReason::Damaged,
+            FailureReason::CannotDecrypt,
+            FailureReason::RestoreFailed,
+            FailureReason::Interrupted,
+        ] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+    }
+
+    #[test]
     fn a_message_that_is_no_report_says_what_it_is() {
         for (message, words) in [
             (String::new(), "left no report"),

@@ -251,7 +251,10 @@ mod tests {
             ("@monthly", 31 * DAY),
             ("0 0 31 * *", 61 * DAY),
             ("0 0 30 * *", 60 * DAY),
+            ("@daily", DAY),
+            ("@midnight", DAY),
             ("@yearly", 366 * DAY),
+            ("@annually", 366 * DAY),
             ("0 0 29 2 *", 2921 * DAY),
             // Either day is enough where both are restricted; a star leaves it to the other.
             ("0 0 1 * 0", 7 * DAY),
@@ -263,10 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn a_schedule_that_never_runs_is_known() {
+        for (schedule, runs) in
+            [("0 2 * * *", true), ("0 0 29 2 *", true), ("0 0 31 2 *", false), ("* * 31 4,6 *", false)]
+        {
+            assert_eq!(schedule.parse::<Times>().unwrap().ever_runs(), runs, "{schedule}");
+        }
+    }
+
+    #[test]
+    fn the_days_of_four_hundred_years_are_those_of_the_calendar() {
+        let mut day = jiff::civil::date(2000, 1, 1);
+        let mut date = Date::FIRST;
+        for _ in 0..CYCLE_DAYS {
+            let counted = (date.year, date.month, date.day, date.weekday);
+            let weekday = day.weekday().to_sunday_zero_offset();
+            let known = [i64::from(day.year()), i64::from(day.month()), i64::from(day.day()), i64::from(weekday)];
+            assert_eq!(counted, known.map(|number| u32::try_from(number).unwrap()).into());
+            (day, date) = (day.tomorrow().unwrap(), date.next());
+        }
+        assert_eq!((date.month, date.day, date.weekday), (1, 1, Date::FIRST.weekday), "then they repeat");
+    }
+
+    #[test]
     fn schedules_help_each_other() {
         assert_eq!(gap(&["0 2 * * *", "0 14 * * *"]), Some(DAY / 2));
         assert_eq!(gap(&["0 2 * * *", "@weekly", "@monthly"]), Some(DAY));
         assert_eq!(gap(&["0 2 * * *", "0 0 31 2 *"]), Some(DAY));
+        let mut many = vec!["@monthly"; 65];
+        (many[0], many[64]) = ("0 2 * * *", "0 2 * * *");
+        assert_eq!(gap(&many), Some(DAY));
         assert_eq!(gap(&[]), None);
     }
 
@@ -288,6 +317,8 @@ mod tests {
             ("0 0 L * *", "'L' is no day of the month"),
             ("0 0 * * 5#2", "no day of the week"),
             ("-1 * * * *", "no minute"),
+            ("+1 * * * *", "no minute"),
+            ("00001 * * * *", "no minute"),
             ("@every 1h", "@hourly"),
             ("@Daily", "@hourly"),
             ("TZ=Asia/Tokyo 0 2 * * *", "timeZone"),

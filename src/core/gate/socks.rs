@@ -157,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_those_of_the_protocol() {
+        assert_eq!(Greeting::Accepted.answer(), [5, 0]);
+        assert_eq!(Greeting::NoneAcceptable.answer(), [5, 0xff]);
+        assert_eq!(Reply::Succeeded.answer(), [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Reply::ConnectionRefused.answer(), [5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn no_more_is_waited_for_than_a_client_still_has_to_send() {
+        assert_eq!(request(&[5, 1]), Ok(Part::Needs(2)));
+        assert_eq!(request(&[5, 1, 0, 1, 192, 0]), Ok(Part::Needs(4)));
+        assert_eq!(request(&[5, 1, 0, 3, 9, b'a']), Ok(Part::Needs(10)));
+    }
+
+    #[test]
     fn names_and_addresses_are_the_hosts_that_they_say() {
         let asked = |bytes: &[u8]| read(bytes, request).0.unwrap().map(|target| target.to_string());
         assert_eq!(asked(b"\x05\x01\x00\x03\x09API.x.com\x01\xbb"), Ok("api.x.com:443".into()));
