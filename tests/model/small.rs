@@ -53,7 +53,8 @@ fn explore(bounds: Bounds, one_in: u64) -> Vec<&'static str> {
 fn every_rule_holds_and_everything_happens() {
     let _turn = turn();
     let runs = [
-        bounds(2, 3, Faults { crashes: 1, lost: 1, ..NONE }),
+        bounds(2, 3, Faults { crashes: 1, lost: 1, deleted: 1, ..NONE }),
+        bounds(3, 2, Faults { lost: 2, ..NONE }),
         bounds(2, 2, Faults { late: 1, deleted: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, failed: 1, overdue: 1, ..NONE }),
         bounds(1, 2, Faults { crashes: 1, lost: 1, late: 1, ..NONE }),

@@ -65,8 +65,8 @@ pub struct World {
     pub operators: [Interned<Operator>; OPERATORS],
     pub agents: [Interned<Agent>; AGENTS],
     pub jobs: Interned<Vec<Job>>,
-    /// Since when the status has named each Job that is not known to have ended: its token, and ticks. One that was
-    /// waited out is remembered as long as it is said to run.
+    /// Since when operators have known of each Job that is not known to have ended: its token, and ticks. They come to know
+    /// of it from the status, and remember it as long as it is said to run, named there or not.
     pub waits: Interned<Vec<(FencingToken, u8)>>,
     pub exchange: Exchange,
     /// A switchover was asked for and has not ended.

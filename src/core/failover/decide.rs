@@ -131,8 +131,12 @@ impl Round<'_> {
                 since.remove(&job.token);
             }
         }
-        // One that the status does not know: its creation outran what we knew of it.
-        let unknown = seen.jobs.iter().map(|j| j.token).filter(|t| running(t) && !since.contains_key(t));
+        // One that the status does not know: its creation outran what we knew of it, or a status was written late that was
+        // decided on before there was the Job. Only one that was waited out need not be there any more.
+        let waited_out = |token: &FencingToken| {
+            since.get(token).is_some_and(|(at, longest)| now.surely_elapsed_since(*at) >= *longest + JOB_GRACE)
+        };
+        let unknown = seen.jobs.iter().map(|j| j.token).filter(|t| running(t) && !waited_out(t));
         let unknown: Vec<_> = unknown.filter(|t| !self.record.jobs.contains(t)).collect();
         self.record.jobs.extend(unknown);
         self.record.jobs.retain(|token| {

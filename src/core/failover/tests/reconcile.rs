@@ -218,6 +218,22 @@ fn a_running_job_that_the_status_does_not_know_is_waited_for() {
     assert_eq!(jobs_made(&world), 1);
 }
 
+/// Another operator decided on the status before there was the Job, and its write is carried out late.
+#[test]
+fn a_running_job_that_a_late_status_has_forgotten_is_waited_for() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    let token = crate::core::ids::FencingToken(7);
+    world.jobs.push(Job { token, state: JobState::Running, ended: false });
+    exit(&mut world);
+    world.run(S(20));
+    world.record.jobs.clear();
+    world.run(S(20));
+    assert_eq!((world.trader(), jobs_made(&world)), (None, 0), "no two reconciliations act at the exchange at once");
+    assert_eq!(world.record.jobs, [token]);
+    world.jobs.iter_mut().for_each(|j| j.ended = true);
+    world.until_active(S(3));
+}
+
 /// Pods of old Jobs are removed, and then nothing says any more that their programs have ended.
 #[test]
 fn a_job_that_was_seen_to_end_has_ended_whatever_is_left_of_it() {
