@@ -82,11 +82,11 @@ async fn old_view_leads(scene: &Scene) -> bool {
     let Some(leader) = operators.leader() else { return false };
     let others = (0..operators.count()).filter(|at| *at != leader);
     let end = scene.end();
-    let happens = scene.random.below(3);
+    let happens = scene.random.below(4);
     scene.tell(&format!("operator-{leader} dies later, the others see nothing new from soon on, case {happens}"));
     match happens {
-        0 => drop(scene.world.site.api.delete("leases", NAMESPACE, &scene.bot)),
-        1 => drop(kill(scene, scene.active().into_iter().collect())),
+        0 | 1 => drop(scene.world.site.api.delete("leases", NAMESPACE, &scene.bot)),
+        2 => drop(kill(scene, scene.active().into_iter().collect())),
         _ => {}
     }
     sleep(scene.random.millis(0, 5_000)).await;
@@ -95,7 +95,7 @@ async fn old_view_leads(scene: &Scene) -> bool {
     // What happened is over by then, so that the view is wrong.
     let epoch = scene.world.status(&scene.bot, "/epoch");
     let over = |world: &World| {
-        let moved = happens > 1 || world.status(&scene.bot, "/epoch") != epoch;
+        let moved = happens > 2 || world.status(&scene.bot, "/epoch") != epoch;
         moved && world.trades(&scene.bot)
     };
     scene.world.until(MOVED, over).await;
@@ -106,9 +106,9 @@ async fn old_view_leads(scene: &Scene) -> bool {
     if !scene.until(another_leads).await {
         return false;
     }
-    match scene.random.below(3) {
-        0 => drop(recreate(scene).await),
-        1 => scene.world.ask(&scene.bot, "Switchover"),
+    match scene.random.below(4) {
+        0 | 1 => drop(recreate(scene).await),
+        2 => scene.world.ask(&scene.bot, "Switchover"),
         _ => drop(kill(scene, scene.active().into_iter().collect())),
     }
     sleep(end.saturating_duration_since(Instant::now())).await;

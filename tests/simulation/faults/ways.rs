@@ -74,7 +74,7 @@ async fn late_then_mute(scene: &Scene) -> bool {
     let Some(pod) = scene.active() else { return false };
     let (network, uid) = (&scene.world.site.network, text(&pod, "/metadata/uid"));
     let first = scene.random.millis(3_000, 12_000);
-    let late = scene.random.millis(2_000, 8_000);
+    let late = scene.random.millis(4_000, 12_000);
     let then = if scene.random.percent(50) { What::Lost } else { What::ReplyLost };
     scene.tell(&format!("{} sees what was {late:?} ago; {then:?} after {first:?}", text(&pod, "/metadata/name")));
     network.trouble(uid, Trouble::always(scene.end() + first, What::EventsLate(late)));
