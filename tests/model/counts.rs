@@ -191,6 +191,8 @@ impl Counts {
         let processes = self.processes.never().filter(|word| !LEFT_OUT_PROCESSES.contains(word));
         let processes = processes.filter(|word| stops || *word != "Terminating");
         let stages = self.stages.never().filter(|word| bounds.faults.crashes > 0 || *word != "Clearing");
+        // An agent whose bot still runs sees that the Lease is another's where something was decided on what was heard late.
+        let stages = stages.filter(|word| bounds.faults.late > 0 || *word != "Lost");
         events.chain(phases).chain(rounds).chain(processes).chain(stages).collect()
     }
 }
