@@ -6,7 +6,6 @@ use super::decide::Round;
 use super::types::*;
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, Revoke};
-use crate::core::silence::required_silence;
 use crate::core::wrong::{self, Wrong};
 
 /// The longest pause between two grants of a move in which everyone has failed.
@@ -33,6 +32,9 @@ impl Round<'_> {
                 if lease.permit == Some(Permit::Prepare)
                     && let Some(holder) = lease.holder.clone()
                 {
+                    if self.is_from_before_restore() {
+                        return self.abandon_epoch();
+                    }
                     return self.with_candidate(lease, &holder);
                 }
                 self.note_given_back(lease);
@@ -227,24 +229,6 @@ impl Round<'_> {
                 && !self.is_back(current, pod)
         });
         coming && !current.tried.contains(&from.uid) && !self.overdue(Step::Return(self.record.epoch), RETURN_TIME)
-    }
-
-    /// After a restore every bot counts as possibly trading and gets the full wait (design, rule 2).
-    pub fn waits_after_restore(&mut self) -> bool {
-        let agreed = self.record.trading.as_ref().map(|l| l.lease_duration).unwrap_or_default();
-        let before = self.record.account.as_ref().map(|view| view.lease_duration).unwrap_or_default();
-        let needed = required_silence(self.spec.terms.lease_duration.max(agreed).max(before));
-        let since = self.seen.restored_at.map(|at| self.now.surely_elapsed_since(at));
-        let Some(left) = since.and_then(|since| needed.checked_sub(since)).filter(|left| !left.is_zero()) else {
-            return false;
-        };
-        self.wake(left);
-        self.say(
-            Phase::Fencing,
-            "The cluster's store was restored from an older state, so somebody may trade whom it does not know. The full \
-             wait is running.",
-        );
-        true
     }
 
     fn rate_limited(&self) -> Option<Duration> {

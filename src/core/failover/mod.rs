@@ -12,6 +12,7 @@ mod decide;
 mod elect;
 mod evidence;
 mod incumbent;
+mod older_store;
 mod operations;
 mod restore;
 mod slots;

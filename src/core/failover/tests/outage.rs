@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::world::*;
 use crate::core::failover::*;
+use crate::core::ids::FencingToken;
 use crate::core::lease::OnApiServerLoss;
 use crate::core::silence::Link;
+use crate::core::time::Wall;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -166,6 +168,27 @@ fn after_a_restore_nobody_is_permitted_before_the_full_wait() {
     assert_eq!((world.record.phase, world.trader()), (Phase::Fencing, None));
     world.until_active(S(10));
     assert!(world.millis - restored >= 10_500);
+}
+
+/// Somebody else has traded with a later token meanwhile, of which nothing is known any more.
+#[test]
+fn a_grant_from_before_a_restore_is_not_permitted_after_it() {
+    let mut world = World::trading(reconciled(OnFailure::Block));
+    world.job_fate = JobFate::Hangs;
+    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let (epoch, token) = (world.record.epoch, world.record.token);
+    world.run(S(1));
+    world.restored_at = Some(world.now());
+    world.jobs.iter_mut().for_each(|j| (j.state, j.ended) = (JobState::Succeeded(Default::default()), true));
+    world.job_fate = JobFate::Succeeds(Default::default());
+    let restored = Wall(world.millis);
+    world.until_active(S(30));
+    let traded = world.record.trading.as_ref().unwrap();
+    assert!(traded.epoch > epoch && traded.token > token);
+    assert!(traded.token > FencingToken::next(FencingToken(0), restored), "it is younger than all before the restore");
+    // Granted after it, one is permitted as ever.
+    assert_eq!(traded.epoch.0, epoch.0 + 1);
 }
 
 #[test]
