@@ -34,10 +34,7 @@ fn a_candidate_that_never_answers_is_replaced_also_while_its_reconciliation_runs
 
 #[test]
 fn a_candidate_that_dies_while_preparing_is_replaced_at_once() {
-    let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
     world.run(S(2));
     world.pod("doge-1").container_dies(true);
     world.job_fate = JobFate::Succeeds(Default::default());
@@ -63,10 +60,7 @@ fn a_candidate_whose_pod_or_node_is_lost_is_replaced_at_once() {
         |world| world.tamper(|lease| lease.terms = None),
     ];
     for lose in losses {
-        let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
-        world.job_fate = JobFate::Hangs;
-        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let mut world = World::preparing(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
         // Its agent says nothing.
         world.pod("doge-1").faults.cut = true;
         lose(&mut world);
@@ -77,10 +71,7 @@ fn a_candidate_whose_pod_or_node_is_lost_is_replaced_at_once() {
 
 #[test]
 fn a_candidate_that_is_not_ready_any_more_is_not_permitted() {
-    let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
     world.pod("doge-1").ready_at = crate::core::time::Mono::both(u64::MAX);
     world.run(Duration::from_millis(200));
     world.jobs.iter_mut().for_each(|j| (j.state, j.ended) = (JobState::Succeeded(Default::default()), true));
@@ -91,10 +82,7 @@ fn a_candidate_that_is_not_ready_any_more_is_not_permitted() {
 
 #[test]
 fn a_candidate_that_falls_silent_while_preparing_is_replaced() {
-    let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(Spec { replicas: 3, ..reconciled(OnFailure::Block) });
     world.pod("doge-1").faults.cut = true;
     world.run_until("the next candidate", S(14), |w| w.record.epoch.0 == 3);
 }

@@ -139,10 +139,7 @@ fn silence_is_looked_at_again_when_it_can_be_long_enough_and_soon_while_the_link
 
 #[test]
 fn deadlines_of_steps_do_not_run_while_nobody_can_answer() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let world = World::preparing(reconciled(OnFailure::Block));
     let now = world.now();
     let mut memory = world.memory.clone();
     let mut seen = world.observe();
@@ -157,10 +154,7 @@ fn deadlines_of_steps_do_not_run_while_nobody_can_answer() {
 /// The store was restored to a moment when epoch 2 was being prepared; in truth epoch 3 trades already.
 #[test]
 fn after_a_restore_nobody_is_permitted_before_the_full_wait() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Block));
     world.restored_at = Some(world.now());
     let restored = world.millis;
     world.jobs.iter_mut().for_each(|j| (j.state, j.ended) = (JobState::Succeeded(Default::default()), true));
@@ -173,10 +167,7 @@ fn after_a_restore_nobody_is_permitted_before_the_full_wait() {
 /// Somebody else has traded with a later token meanwhile, of which nothing is known any more.
 #[test]
 fn a_grant_from_before_a_restore_is_not_permitted_after_it() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Block));
     let (epoch, token) = (world.record.epoch, world.record.token);
     world.run(S(1));
     world.restored_at = Some(world.now());

@@ -98,10 +98,7 @@ fn block_does_not_retry_and_proceed_does_not_block() {
 #[test]
 fn proceed_does_not_meet_a_program_that_failed_and_may_still_run() {
     for reported in [true, false] {
-        let mut world = World::trading(reconciled(OnFailure::Proceed));
-        world.job_fate = JobFate::Hangs;
-        exit(&mut world);
-        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let mut world = World::preparing(reconciled(OnFailure::Proceed));
         let made = world.millis;
         world.jobs.last_mut().unwrap().state =
             JobState::Failed("it ran longer than its deadline and was ended.".into());
@@ -176,10 +173,7 @@ fn a_job_that_vanishes_is_made_again() {
 
 #[test]
 fn a_reconciliation_of_an_earlier_epoch_that_nobody_reports_on_is_waited_out() {
-    let mut world = World::trading(reconciled(OnFailure::Retry));
-    world.job_fate = JobFate::Hangs;
-    exit(&mut world);
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Retry));
     let made = world.millis;
     // Its node is cut off with the candidate's: the Job is never seen to end.
     world.job_fate = JobFate::Succeeds(Report::default());
@@ -272,10 +266,7 @@ fn a_job_is_waited_for_until_it_has_ended_or_has_had_its_time_and_then_no_more()
 
 #[test]
 fn a_policy_taken_out_of_the_spec_does_not_let_its_job_run_beside_the_next_active() {
-    let mut world = World::trading(reconciled(OnFailure::Retry));
-    world.job_fate = JobFate::Hangs;
-    exit(&mut world);
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Retry));
     let running = world.record.token;
     world.spec.reconciliation = None;
     world.run(S(2));
@@ -303,10 +294,7 @@ fn a_restart_that_is_to_be_reconciled_is_a_new_epoch_on_the_same_pod_until_resta
 #[test]
 fn a_deadline_lowered_since_does_not_end_a_job_that_was_made_before() {
     for policy_stays in [true, false] {
-        let mut world = World::trading(Spec { replicas: 3, ..reconciled(OnFailure::Retry) });
-        world.job_fate = JobFate::Hangs;
-        exit(&mut world);
-        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let mut world = World::preparing(Spec { replicas: 3, ..reconciled(OnFailure::Retry) });
         world.run(S(1));
         let made = world.millis;
         // The candidate dies, its Job is deleted, and its node reports nothing: it may run for its 60 s.

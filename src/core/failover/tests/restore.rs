@@ -204,10 +204,7 @@ fn a_restore_job_that_the_status_does_not_know_lets_nobody_be_granted() {
 
 #[test]
 fn a_restore_waits_for_a_reconciliation_and_takes_the_lease_from_a_candidate() {
-    let mut world = World::trading(backed_up(reconciled(OnFailure::Block)));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(backed_up(reconciled(OnFailure::Block)));
     ask(&mut world, "r");
     world.run(S(20));
     assert_eq!(step(&world), Some(RestoreStep::Stopping));

@@ -72,18 +72,9 @@ fn whoever_may_trade_is_not_removed_although_it_has_finished_and_is_outdated() {
     assert_eq!(removed(&mut world), NONE);
 }
 
-/// `doge-1` is being prepared, and `doge-0` has failed.
-fn preparing() -> World {
-    let mut world = World::trading(reconciled(OnFailure::Retry));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
-    world
-}
-
 #[test]
 fn whoever_is_about_to_trade_is_not_replaced_and_neither_is_anybody_else() {
-    let mut world = preparing();
+    let mut world = World::preparing(reconciled(OnFailure::Retry));
     world.spec.revision = "r2".into();
     assert_eq!(removed(&mut world), NONE);
     world.pod("doge-1").pod.ready = false;

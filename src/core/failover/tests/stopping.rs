@@ -26,10 +26,7 @@ fn suspend_stops_trading_and_resume_takes_it_up_again() {
 
 #[test]
 fn suspend_stops_a_candidate_before_it_trades() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Block));
     world.spec.suspend = true;
     world.run(S(5));
     assert_eq!(world.record.phase, Phase::Suspended);
@@ -100,10 +97,7 @@ fn a_deletion_whose_lease_is_gone_waits_and_needs_no_new_lease() {
 
 #[test]
 fn the_next_bot_of_this_name_does_not_meet_a_reconciliation_of_this_one() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Block));
     world.spec.deleting = true;
     world.run(S(20));
     assert!(!world.finalized);

@@ -119,10 +119,7 @@ fn a_grant_whose_epoch_or_token_was_changed_by_hand_is_not_carried_on() {
     let changes: [fn(&mut LeaseRecord); 2] =
         [|lease| lease.epoch = Some(Epoch(40)), |lease| lease.token = Some(FencingToken(7))];
     for change in changes {
-        let mut world = World::trading(reconciled(OnFailure::Block));
-        world.job_fate = JobFate::Hangs;
-        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        let mut world = World::preparing(reconciled(OnFailure::Block));
         world.tamper(change);
         world.round();
         assert!(world.record.epoch > Epoch(2), "{}", world.record.message);
@@ -151,10 +148,7 @@ fn a_bot_that_has_traded_is_never_new_again() {
 
 #[test]
 fn a_candidate_whose_lease_vanishes_is_replaced_by_a_new_epoch() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Block));
     world.lease = None;
     world.job_fate = JobFate::Succeeds(Default::default());
     world.run(S(5));
@@ -167,10 +161,7 @@ fn a_candidate_whose_lease_vanishes_is_replaced_by_a_new_epoch() {
 /// The ledger then names the candidate because the Lease did, not because it was prepared.
 #[test]
 fn a_permit_that_is_taken_from_a_candidate_and_given_back_does_not_spare_it_the_reconciliation() {
-    let mut world = World::trading(reconciled(OnFailure::Block));
-    world.job_fate = JobFate::Hangs;
-    world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
-    world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+    let mut world = World::preparing(reconciled(OnFailure::Block));
     world.tamper(|l| l.permit = None);
     world.round();
     assert_eq!(world.record.trading.as_ref().map(|l| l.epoch), Some(Epoch(2)), "whoever is named may be trading");

@@ -159,6 +159,15 @@ impl World {
         world
     }
 
+    /// The active has ended, and the next one waits for a reconciliation that hangs.
+    pub fn preparing(spec: Spec) -> Self {
+        let mut world = Self::trading(spec);
+        world.job_fate = JobFate::Hangs;
+        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+        world.run_until("preparing", Duration::from_secs(5), |w| w.record.phase == Phase::Preparing);
+        world
+    }
+
     pub fn memory_sighting_at(&self) -> u64 {
         self.memory.sighting.as_ref().unwrap().at.first / 1_000_000
     }
