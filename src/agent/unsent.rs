@@ -61,23 +61,29 @@ fn unsent(own: &OwnTraffic) -> HashSet<Ends> {
     found
 }
 
-/// States of `/proc/net/tcp` in which the send queue also counts a SYN or a FIN, which is no byte of anybody's.
+/// States of the kernel's connections, as in `include/net/tcp_states.h`.
 const SYN_SENT: u8 = 2;
 const FIN_WAIT_1: u8 = 4;
 const LAST_ACK: u8 = 9;
 const LISTEN: u8 = 10;
 const CLOSING: u8 = 11;
 
+/// Whether a connection in this state has sent its end, which nobody has acknowledged: the send queue counts it, and it
+/// is no byte of anybody's.
+pub(super) fn has_sent_its_end(state: u8) -> bool {
+    matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING)
+}
+
 fn holds_bytes(line: &str, own: &OwnTraffic) -> Option<Ends> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, peer) = (address(fields.next()?)?, address(fields.next()?)?);
     let state = u8::from_str_radix(fields.next()?, 16).ok()?;
     let queued = u32::from_str_radix(fields.next()?.split(':').next()?, 16).ok()?;
-    let control = match state {
-        LISTEN => return None,
-        SYN_SENT | FIN_WAIT_1 | LAST_ACK | CLOSING => 1,
-        _ => 0,
-    };
+    if state == LISTEN {
+        return None;
+    }
+    // So does the beginning of a connection.
+    let control = u32::from(state == SYN_SENT || has_sent_its_end(state));
     (queued > control && !own.is(local, peer)).then_some((local, peer))
 }
 

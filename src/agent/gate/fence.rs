@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::clock;
+use super::super::unsent::has_sent_its_end;
 use crate::core::gate::Passage;
 use crate::core::time::Mono;
 
@@ -219,23 +220,19 @@ pub(super) fn unacknowledged(fd: RawFd) -> i32 {
 /// As [`unacknowledged`], without the end of the connection: that is no byte of anybody's.
 pub(super) fn unacknowledged_bytes(fd: RawFd) -> i32 {
     // Asked first: an end that comes in between counts as a byte, never a byte as an end.
-    let end = i32::from(has_sent_its_end(fd));
+    let end = i32::from(state(fd).is_some_and(has_sent_its_end));
     unacknowledged(fd).saturating_sub(end).max(0)
 }
 
-/// Whether the socket is in a state in which its own end is on its way, unacknowledged.
-fn has_sent_its_end(fd: RawFd) -> bool {
-    // States of `include/net/tcp_states.h`.
-    const FIN_WAIT_1: u8 = 4;
-    const LAST_ACK: u8 = 9;
-    const CLOSING: u8 = 11;
-    // The first byte of the kernel's `tcp_info` is the state; it writes no more than there is room for.
+/// The state of a connection; `None`: it cannot be told.
+fn state(fd: RawFd) -> Option<u8> {
+    // The first byte of the kernel's `tcp_info`; it writes no more than there is room for.
     let mut state = 0_u8;
     let mut length: libc::socklen_t = 1;
     // SAFETY: the call writes one byte.
     let result =
         unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut state).cast(), &raw mut length) };
-    result == 0 && matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING)
+    (result == 0).then_some(state)
 }
 
 /// Cuts one socket; true.

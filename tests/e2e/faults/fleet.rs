@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tradingbot::api::bot_status::{Phase, TradingBotStatus};
 
-use super::judge::Judge;
+use super::judge::{Judge, address_of};
 use crate::harness::entry::Entry;
 use crate::harness::*;
 
@@ -134,7 +134,7 @@ impl Fleet {
 
     /// The pod that this order came from, by its address.
     pub async fn trader_of(&self, order: &Entry) -> String {
-        let address = order.peer.as_deref().and_then(|peer| peer.rsplit_once(':')).map(|(address, _)| address);
+        let address = address_of(order);
         let has_it = |pod: &&Pod| pod.status.as_ref().and_then(|s| s.pod_ip.as_deref()) == address;
         self.view
             .until(&format!("a pod is known to have the address {address:?}"), SOON, |known| {
@@ -156,8 +156,7 @@ impl Fleet {
                 (its && status.active.as_ref().is_some_and(|active| active.pod == pod)).then_some(())
             })
             .await;
-        let active = bot.pod(&pod).await;
-        let active = active.expect("the pod that trades is there");
+        let active = bot.pod(&pod).await.expect("the pod that trades is there");
         let node = active.spec.as_ref().and_then(|s| s.node_name.clone()).expect("the pod has a node");
         let aim = bot.aim(&pod).await;
         let epoch = round.order.epoch.expect("orders carry an epoch");

@@ -92,7 +92,12 @@ impl Order {
         if entry.kind != Kind::Order || !entry.accepted {
             return None;
         }
-        let pod = entry.peer.as_deref().and_then(|peer| peer.rsplit_once(':')).map_or("", |(address, _)| address);
+        let pod = address_of(entry).unwrap_or_default();
         Some(Order { seq: entry.seq, us: entry.us, token: entry.token.unwrap_or(0), pod: pod.to_owned() })
     }
+}
+
+/// The address of the pod that an entry came from.
+pub fn address_of(entry: &Entry) -> Option<&str> {
+    entry.peer.as_deref()?.rsplit_once(':').map(|(address, _)| address)
 }
