@@ -30,7 +30,7 @@ use crate::harness::*;
 
 /// So many bots share the rounds: what a node has room for, with the tenth of a processor that each pod asks for.
 const FLEET: usize = 18;
-/// And the few of `make test`: one of them with the default lease time, three reconciled.
+/// And a few for a part of it that is short: one of them with the default lease time, three reconciled.
 const SHORT_FLEET: usize = 5;
 /// A part ends within this.
 const PART: Duration = Duration::from_secs(4 * 3600);
@@ -88,7 +88,7 @@ const IN_SHORT: [&str; 5] = [
 ];
 
 #[test]
-#[ignore = "a step of its own in make test: tests/all"]
+#[ignore = "takes minutes: tests/e2e/run --ignored faults_in_short"]
 fn faults_in_short() {
     let faults: Vec<&Fault> = TABLE.iter().filter(|fault| IN_SHORT.contains(&fault.name)).collect();
     assert_eq!(faults.len(), IN_SHORT.len(), "a fault has another name");
