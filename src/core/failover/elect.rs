@@ -32,7 +32,7 @@ impl Round<'_> {
                 if lease.permit == Some(Permit::Prepare)
                     && let Some(holder) = lease.holder.clone()
                 {
-                    if self.is_from_before_restore() {
+                    if self.is_from_before_restore(lease) {
                         return self.abandon_epoch();
                     }
                     return self.with_candidate(lease, &holder);
@@ -48,10 +48,11 @@ impl Round<'_> {
         self.spec.deleting || self.spec.suspend || self.restore_halts()
     }
 
-    /// A Lease that lets someone trade whom the ledger does not know was written by someone else. Whoever it names
-    /// counts as possibly trading, and is stopped.
+    /// A Lease that lets someone trade whom the ledger does not know was written by someone else, or is older than a
+    /// permit that a restored store has forgotten. Whoever it names counts as possibly trading, and is stopped.
     fn adopt_stranger(&mut self, lease: &LeaseRecord) -> bool {
-        let Some(holder) = lease.holder.clone().filter(|_| lease.permit != Some(Permit::Prepare)) else { return false };
+        let may_trade = lease.permit != Some(Permit::Prepare) || self.is_claim_from_before_restore(lease);
+        let Some(holder) = lease.holder.clone().filter(|_| may_trade) else { return false };
         let readable = lease.epoch.filter(|e| e.is_plausible());
         if readable.is_some_and(|epoch| epoch <= self.record.fenced) {
             return false;

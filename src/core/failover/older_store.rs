@@ -4,6 +4,7 @@
 use super::decide::Round;
 use super::types::*;
 use crate::core::ids::FencingToken;
+use crate::core::lease::LeaseRecord;
 use crate::core::silence::required_silence;
 use crate::core::time::Wall;
 
@@ -26,12 +27,18 @@ impl Round<'_> {
         true
     }
 
-    /// Whether the epoch was granted before the store was restored: somebody may have traded meanwhile with a later token,
-    /// of which nothing is known any more. The next one is of now, and so later than all of them (design, rule 2).
-    pub fn is_from_before_restore(&self) -> bool {
+    /// Whether this was granted before the store was restored: somebody may have traded meanwhile with a later token, of
+    /// which nothing is known any more. The next one is of now, and so later than all of them (design, rule 2).
+    pub fn is_from_before_restore(&self, lease: &LeaseRecord) -> bool {
         let Some(at) = self.seen.restored_at else { return false };
         let since = u64::try_from(self.now.surely_elapsed_since(at).as_millis()).unwrap_or(u64::MAX);
         let restored = Wall(self.seen.wall.0.saturating_sub(since));
-        self.record.token < FencingToken::next(FencingToken::default(), restored)
+        lease.token.unwrap_or_default() < FencingToken::next(FencingToken::default(), restored)
+    }
+
+    /// Whether whoever has taken this grant up may have been permitted to trade since, which the store has forgotten: its
+    /// renewals go on being stored. Where nobody has taken it up, whoever did so later cannot renew any more.
+    pub fn is_claim_from_before_restore(&self, lease: &LeaseRecord) -> bool {
+        lease.boot.is_some() && self.is_from_before_restore(lease)
     }
 }

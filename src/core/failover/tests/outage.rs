@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::*;
 use crate::core::failover::*;
 use crate::core::ids::FencingToken;
-use crate::core::lease::OnApiServerLoss;
+use crate::core::lease::{LeaseRecord, OnApiServerLoss};
 use crate::core::silence::Link;
 use crate::core::time::Wall;
 
@@ -180,6 +180,39 @@ fn a_grant_from_before_a_restore_is_not_permitted_after_it() {
     assert!(traded.token > FencingToken::next(FencingToken(0), restored), "it is younger than all before the restore");
     // Granted after it, one is permitted as ever.
     assert_eq!(traded.epoch.0, epoch.0 + 1);
+}
+
+/// The permit and the ledger are lost with what came after the snapshot; the agent keeps to them, and renews.
+#[test]
+fn a_candidate_that_was_permitted_after_the_snapshot_is_stopped_before_another_is_granted() {
+    for ends in ["traded", "deleted"] {
+        let mut world = World::trading(reconciled(OnFailure::Block));
+        world.job_fate = JobFate::Hangs;
+        world.pod("doge-0").leaving = Some("ProcessExited: the bot ended.");
+        world.run_until("preparing", S(5), |w| w.record.phase == Phase::Preparing);
+        world.run(S(1));
+        let (record, lease) = (world.record.clone(), world.lease.clone().unwrap());
+        assert!(lease.boot.is_some());
+        world.jobs.iter_mut().for_each(|j| (j.state, j.ended) = (JobState::Succeeded(Default::default()), true));
+        world.job_fate = JobFate::Succeeds(Default::default());
+        world.until_active(S(10));
+        let epoch = world.record.epoch;
+        assert!(world.trader().is_some());
+        world.record = record;
+        world.lease = Some(LeaseRecord { version: "of the snapshot".into(), ..lease });
+        world.restored_at = Some(world.now());
+        world.spec.deleting = ends == "deleted";
+        let granted = |w: &World| w.lease.as_ref().and_then(|l| l.epoch) > Some(epoch);
+        world.run_until("it goes on", S(40), |w| w.finalized || granted(w));
+        assert!(
+            world.pods.iter().all(|pod| pod.trading.is_none_or(|trades| trades > epoch)),
+            "the earlier one goes on"
+        );
+        assert_eq!(world.finalized, ends == "deleted");
+        if ends == "traded" {
+            world.run_until("somebody trades again", S(30), |w| w.record.phase == Phase::Active);
+        }
+    }
 }
 
 #[test]
