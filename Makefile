@@ -71,9 +71,9 @@ simulation: ## operator and agents in simulated clusters, under faults drawn fro
 	cargo test --package tradingbot-simulation
 	tests/simulation/run $(or $(SEEDS),0..2000) $(or $(JOBS),2)
 
-wrong: ## which simulated seed catches each deliberate mistake  [SEEDS=0..400] [JOBS=2]
+wrong: ## which simulated seed catches each deliberate mistake  [SEEDS=0..600] [JOBS=2]
 	cargo run --release --package tradingbot-simulation --bin simulate -- --all-wrong \
-	  --seeds $(or $(SEEDS),0..400) --jobs $(or $(JOBS),2)
+	  --seeds $(or $(SEEDS),0..600) --jobs $(or $(JOBS),2)
 
 mutants: ## small changes to src/core that no unit test notices (hours)  [ONLY=pattern] [AGAIN=1] [JOBS=2]
 	cargo test --package tradingbot-core

@@ -78,6 +78,11 @@ pub fn run(batch: &Batch) -> Result<Tally, String> {
         let mut told = Instant::now();
         for outcome in said {
             let outcome = outcome.inspect_err(|_| enough.store(true, Ordering::Relaxed))?;
+            if batch.tell
+                && let Some(broken) = outcome.broken.first()
+            {
+                eprintln!("seed {}: {broken}", outcome.seed);
+            }
             tally.add(outcome);
             if batch.until_broken && !tally.broken.is_empty() {
                 enough.store(true, Ordering::Relaxed);
