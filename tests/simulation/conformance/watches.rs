@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::world::{CORE, LEASES, MERGE, World, lease, pod, uid, version};
+use super::world::{CORE, LEASES, MERGE, OURS, World, lease, pod, uid, version};
 
 pub async fn a_watch_tells_what_happens_from_a_version_on(world: &World) {
     let list = world.get(&world.path(LEASES, "leases")).await.done();
@@ -108,7 +108,7 @@ pub async fn metadata_alone_is_told(world: &World) {
 }
 
 pub async fn a_version_that_is_forgotten_is_told_as_an_error(world: &World) {
-    let mut watch = world.watch(&world.path(LEASES, "leases?watch=true&resourceVersion=1")).await;
+    let mut watch = world.watch(&world.path(OURS, "tradingbots?watch=true&resourceVersion=1")).await;
     let (kind, status) = watch.event().await;
     assert_eq!((kind.as_str(), &status["code"], &status["reason"]), ("ERROR", &json!(410), &json!("Expired")));
     let message = status["message"].as_str().unwrap();

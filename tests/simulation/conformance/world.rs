@@ -227,12 +227,12 @@ pub fn bot(name: &str) -> Value {
     })
 }
 
-/// A pod that no node takes.
+/// A pod that no scheduler looks at, so that nobody changes it.
 pub fn pod(name: &str) -> Value {
     let container = json!({"name": "bot", "image": "registry.example/bot:1"});
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "conformance"}},
-        "spec": {"containers": [container], "nodeSelector": {"nobody": "has-this"}},
+        "spec": {"containers": [container], "schedulerName": "nobody"},
     })
 }
 

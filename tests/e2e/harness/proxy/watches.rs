@@ -67,7 +67,12 @@ async fn let_through(
             }
             EventFate::Kept => {
                 if !was_kept {
-                    state.count(of_bot, None, "kept");
+                    // All that come after it on this watch are kept, too, and every bot renews its Lease.
+                    if call.path.ends_with("/leases") {
+                        state.count_all("kept");
+                    } else {
+                        state.count(of_bot, None, "kept");
+                    }
                     was_kept = true;
                 }
                 tokio::time::sleep(LOOK).await;
