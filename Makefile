@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  model-small simulation wrong mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds \
+  model-small simulation conformance wrong mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds \
   faults
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -70,6 +70,10 @@ model-small: ## a small part of it, and that it finds deliberate mistakes
 simulation: ## operator and agents in simulated clusters, under faults drawn from seeds  [SEEDS=0..2000] [JOBS=2]
 	cargo test --package tradingbot-simulation
 	tests/simulation/run $(or $(SEEDS),0..2000) $(or $(JOBS),2)
+
+conformance: ## what the simulated API server is held to, put to a real one: the test cluster, without an operator  [ONLY=real::p]
+	tests/cluster/cluster up
+	cargo test --package tradingbot-simulation --test conformance -- --ignored --test-threads 16 $(ONLY)
 
 wrong: ## which simulated seed catches each deliberate mistake  [SEEDS=0..600] [JOBS=2]
 	cargo run --release --package tradingbot-simulation --bin simulate -- --all-wrong \

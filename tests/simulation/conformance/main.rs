@@ -1,7 +1,7 @@
 //! What the product relies on at an API server, as cases that the simulated one and a real one pass alike.
 //!
 //! `cargo test --package tradingbot-simulation --test conformance` runs them against the simulated one. Against the test
-//! cluster, where no operator runs: `make cluster`, then the same with `-- --ignored`.
+//! cluster, where no operator runs: `make conformance`, minutes of waiting for what API servers do once a minute.
 
 mod applies;
 mod creates;
