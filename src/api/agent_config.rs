@@ -21,6 +21,9 @@ pub struct AgentConfig {
     pub stop_seconds: u64,
     /// Called when the permit to trade was given; the bot trades when it succeeds.
     pub promote: Option<HookCall>,
+    /// Called in order before a process that trades is stopped, and before the demote hook.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shutdown: Vec<StepCall>,
     /// Called before the process is stopped (`Warm`) or turned into a standby (`Hot`).
     pub demote: Option<HookCall>,
     /// Called again and again while this pod may trade.
@@ -64,6 +67,16 @@ pub struct HookCall {
     pub action: HookAction,
     /// After this long it has failed.
     pub timeout_seconds: u64,
+}
+
+/// One step of a stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StepCall {
+    /// What it is reported under.
+    pub name: String,
+    /// What is called.
+    pub call: HookCall,
 }
 
 /// A hook that is called again and again.

@@ -15,6 +15,7 @@ pub use super::agent_config::StandbyMode;
 pub use super::backup::Backup;
 use super::bot_status::TradingBotStatus;
 pub use super::hooks::{DeadMansSwitch, ExecHook, Header, Hook, Hooks, HttpHook, SecretRef};
+pub use super::lifecycle::{Lifecycle, ShutdownStep};
 use super::names::OBJECT_NAME;
 pub use crate::core::failover::{MoveKind, OnFailure};
 pub use crate::core::lease::OnApiServerLoss;
@@ -68,6 +69,9 @@ pub struct TradingBotSpec {
     /// What is called when a pod is to trade, and when it is to stop.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What happens before a bot that trades is stopped.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
     /// How soon a silent active is given up.
     #[serde(default)]
     pub leadership: Leadership,

@@ -8,6 +8,7 @@ pub use super::backup_status::{BackupStatus, RestoreStatus};
 pub use crate::core::failover::{AccountState, Block, Evidence, Phase, Reason, Trigger};
 pub use crate::core::lease::OnApiServerLoss;
 pub use crate::core::report::{Balance, Report};
+pub use crate::core::shutdown::{StepReport, StepResult};
 
 /// How a bot stands. `conditions` are the contract; `phase` and `message` are for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,9 @@ pub struct TradingBotStatus {
     /// The restore that is being carried out, or that failed half-way. Nobody is granted the Lease while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<RestoreStatus>,
+    /// The last stop that had steps, whatever it was for: those of moves are in their records, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_shutdown: Option<ShutdownStatus>,
     /// How many pods there are.
     pub replicas: u32,
     /// Selects the bot's pods.
@@ -213,9 +217,25 @@ pub struct MoveStatus {
     /// Whether the duration is within spec.failover.targetSeconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_met: Option<bool>,
+    /// What the steps came to by which the old active was stopped: those of spec.lifecycle.shutdown and the demote hook.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shutdown: Vec<StepReport>,
     /// What the reconciliation reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<Report>,
+}
+
+/// A stop that had steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShutdownStatus {
+    /// When the operator learnt that the bot had stopped.
+    pub time: MicroTime,
+    /// The pod that stopped.
+    pub pod: String,
+    /// The epoch that ended.
+    pub epoch: u64,
+    /// What its steps came to, in order.
+    pub steps: Vec<StepReport>,
 }
 
 /// The operation that is being carried out.

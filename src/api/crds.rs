@@ -57,6 +57,7 @@ fn bot() -> CustomResourceDefinition {
             schema::drop_descriptions_below(&mut backup["resources"]);
             schema::refine_retention(&mut backup["schedules"]["items"]["properties"]["retention"]);
             schema::merge_by_name(&mut backup["schedules"]);
+            schema::refine_shutdown(&mut spec["lifecycle"]["properties"]["shutdown"]);
             spec["reconciliation"]["properties"]["runOn"]["x-kubernetes-list-type"] = json!("set");
             spec["hooks"]["properties"]["promote"]["properties"]["http"]["properties"]["headers"]["x-kubernetes-list-type"] =
                 json!("atomic");

@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::names::lease as key;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, Revoke, Terms};
+use crate::core::shutdown::{MOST_STEPS, StepReport};
+
+/// The longest text about the steps of a stop, in bytes; the admission policy of the chart knows it, too.
+const LONGEST_SHUTDOWN: usize = 4096;
+/// How many characters of each message are kept: the first of these that makes the text short enough.
+const KEPT_OF_MESSAGES: [usize; 5] = [usize::MAX, 280, 140, 40, 0];
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +48,7 @@ pub fn read(lease: &Lease) -> LeaseRecord {
         state: AgentState::parse(note(key::STATE)),
         path: OrderPath::parse(note(key::PATH)),
         reason: note(key::REASON).unwrap_or_default().to_owned(),
+        shutdown: note(key::SHUTDOWN).map(shutdown_from).unwrap_or_default(),
         successor: note(key::SUCCESSOR).and_then(|text| text.parse::<BootId>().ok()),
         terms: duration.zip(terms).map(|(seconds, terms)| Terms {
             lease_duration: Duration::from_secs(seconds),
@@ -81,6 +88,7 @@ pub fn write(record: &LeaseRecord, lease: &mut Lease, granted: Option<Timestamp>
     set(key::STATE, record.state.as_str().to_owned());
     set(key::PATH, record.path.to_string());
     set(key::REASON, record.reason.clone());
+    set(key::SHUTDOWN, shutdown_text(&record.shutdown));
     set(key::SUCCESSOR, record.successor.as_ref().map(BootId::to_string).unwrap_or_default());
     if let Some(terms) = &record.terms {
         let text = TermsAnnotation {
@@ -92,9 +100,40 @@ pub fn write(record: &LeaseRecord, lease: &mut Lease, granted: Option<Timestamp>
     }
 }
 
+/// What the annotation says of a stop's steps. Without any it is empty.
+pub fn shutdown_text(steps: &[StepReport]) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let text = |kept: usize| {
+        let cut = |step: &StepReport| StepReport { message: cut(&step.message, kept), ..step.clone() };
+        serde_json::to_string(&steps.iter().map(cut).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    KEPT_OF_MESSAGES.into_iter().map(text).find(|text| text.len() <= LONGEST_SHUTDOWN).unwrap_or_default()
+}
+
+/// A text that no agent of ours would have written says nothing.
+fn shutdown_from(text: &str) -> Vec<StepReport> {
+    let steps = (text.len() <= LONGEST_SHUTDOWN).then(|| serde_json::from_str::<Vec<StepReport>>(text).ok()).flatten();
+    steps.filter(|steps| steps.len() <= MOST_STEPS).unwrap_or_default()
+}
+
+/// The first characters of a text, and a mark where more followed.
+fn cut(text: &str, kept: usize) -> String {
+    match text.char_indices().nth(kept) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(kept.saturating_sub(1)).chain((kept > 0).then_some('…')).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::shutdown::StepResult;
+
+    fn step(name: &str, message: &str) -> StepReport {
+        StepReport { name: name.into(), result: StepResult::TimedOut, milliseconds: 60_001, message: message.into() }
+    }
 
     fn full() -> LeaseRecord {
         LeaseRecord {
@@ -110,6 +149,7 @@ mod tests {
             state: AgentState::Active,
             path: OrderPath::Bypassed("10.0.0.3:8080".into()),
             reason: String::new(),
+            shutdown: vec![step("cancel-orders", "it did not end.")],
             successor: None,
             terms: Some(Terms {
                 lease_duration: Duration::from_secs(10),
@@ -146,6 +186,30 @@ mod tests {
         let record = read(&lease);
         assert_eq!((record.epoch, record.boot.clone(), record.terms), (None, None, None));
         assert_eq!(record.permit, Some(Permit::Revoke));
+    }
+
+    #[test]
+    fn what_steps_came_to_is_cut_to_what_may_be_written() {
+        let text = shutdown_text(&[step("flush", "it said no.")]);
+        assert_eq!(text, r#"[{"name":"flush","result":"TimedOut","milliseconds":60001,"message":"it said no."}]"#);
+        for message in ["x".repeat(5_000), "\u{1}ü".repeat(600), "\"".repeat(700)] {
+            let steps = vec![step(&"n".repeat(63), &message); MOST_STEPS];
+            let text = shutdown_text(&steps);
+            assert!(text.len() <= LONGEST_SHUTDOWN && text.contains('…'), "{} bytes", text.len());
+            let read = shutdown_from(&text);
+            assert_eq!(read.iter().map(|step| step.result).collect::<Vec<_>>(), [StepResult::TimedOut; MOST_STEPS]);
+            assert_eq!(shutdown_text(&read), text, "what was read is written again as it is");
+        }
+        assert_eq!(shutdown_text(&[]), "");
+    }
+
+    #[test]
+    fn what_no_agent_would_write_of_its_steps_says_nothing() {
+        let ten = serde_json::to_string(&vec![step("s", ""); MOST_STEPS + 1]).unwrap();
+        let long = serde_json::to_string(&[step("s", &"x".repeat(4_096))]).unwrap();
+        for text in ["", "nonsense", "{}", "[{}]", r#"[{"name":"s","result":"Fine","milliseconds":1}]"#, &ten, &long] {
+            assert_eq!(shutdown_from(text), [], "{text}");
+        }
     }
 
     #[test]

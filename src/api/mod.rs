@@ -22,6 +22,8 @@ pub mod crds;
 #[cfg(feature = "schema")]
 mod hooks;
 pub mod lease;
+#[cfg(feature = "schema")]
+mod lifecycle;
 pub mod names;
 #[cfg(feature = "schema")]
 pub mod operation;

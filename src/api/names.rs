@@ -62,6 +62,8 @@ pub mod lease {
     pub const PATH: &str = "tradingbot.io/path";
     /// Why it released.
     pub const REASON: &str = "tradingbot.io/reason";
+    /// What the steps of the stop came to, as JSON.
+    pub const SHUTDOWN: &str = "tradingbot.io/shutdown";
     /// The later boot that found the Lease held by an earlier one of its pod.
     pub const SUCCESSOR: &str = "tradingbot.io/successor";
 }
@@ -80,7 +82,7 @@ pub const LEADERSHIP_PAGE: &str = "leadership";
 pub const CREDENTIALS_DIR: &str = "/run/tradingbot/credentials";
 /// The environment variable that names it.
 pub const CREDENTIALS_ENV: &str = "TRADINGBOT_CREDENTIALS";
-/// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch>/{username,password}`.
+/// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch|reload|shutdown-STEP>/{username,password}`.
 pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
 /// The environment variable with the agent's configuration, as JSON.
 pub const AGENT_CONFIG_ENV: &str = "TRADINGBOT_AGENT_CONFIG";

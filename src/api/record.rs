@@ -11,6 +11,7 @@ use super::bot_status::*;
 use super::names::LABEL_BOT;
 use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
+use crate::core::shutdown::Shutdown;
 use crate::core::time::Wall;
 
 /// What the status says besides the [`Record`]: seen, not decided.
@@ -60,6 +61,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         operation,
         account,
         restore,
+        last_shutdown,
     } = record;
     let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, backup, conditions } =
         seen;
@@ -101,6 +103,12 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         account: account.as_ref().map(account_status),
         backup,
         restore: restore.as_ref().map(restore_status),
+        last_shutdown: last_shutdown.as_ref().map(|Shutdown { at, pod, epoch, steps }| ShutdownStatus {
+            time: time_from(*at),
+            pod: pod.clone(),
+            epoch: epoch.0,
+            steps: steps.clone(),
+        }),
         replicas,
         selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
         conditions,
@@ -127,6 +135,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         account,
         backup: _,
         restore,
+        last_shutdown,
         replicas: _,
         selector: _,
         conditions: _,
@@ -154,6 +163,12 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         }),
         account: account.as_ref().map(account_from),
         restore: restore.as_ref().map(restore_from),
+        last_shutdown: last_shutdown.as_ref().map(|ShutdownStatus { time, pod, epoch, steps }| Shutdown {
+            at: wall_from(time),
+            pod: pod.clone(),
+            epoch: Epoch(*epoch),
+            steps: steps.clone(),
+        }),
     }
 }
 
@@ -207,6 +222,7 @@ fn move_status(from: &Move, target: Duration) -> MoveStatus {
         elected,
         reconciled,
         active,
+        shutdown,
         report,
     } = from;
     let (from, from_uid) = from.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
@@ -233,6 +249,7 @@ fn move_status(from: &Move, target: Duration) -> MoveStatus {
         active_time: active.map(time_from),
         duration_milliseconds: duration,
         target_met: duration.map(|d| u128::from(d) <= target.as_millis()),
+        shutdown: shutdown.clone(),
         reconciliation: report.clone(),
     }
 }
@@ -260,6 +277,7 @@ fn move_from(status: &MoveStatus) -> Move {
         active_time,
         duration_milliseconds: _,
         target_met: _,
+        shutdown,
         reconciliation,
     } = status;
     Move {
@@ -280,6 +298,7 @@ fn move_from(status: &MoveStatus) -> Move {
         elected: elected_time.as_ref().map(wall_from),
         reconciled: reconciled_time.as_ref().map(wall_from),
         active: active_time.as_ref().map(wall_from),
+        shutdown: shutdown.clone(),
         report: reconciliation.clone(),
     }
 }
@@ -323,6 +342,16 @@ mod tests {
         PodRef { name: format!("doge-{n}"), uid: format!("uid-{n}") }
     }
 
+    fn some_steps() -> Vec<StepReport> {
+        let step = |name: &str, result, message: &str| StepReport {
+            name: name.into(),
+            result,
+            milliseconds: 1_203,
+            message: message.into(),
+        };
+        vec![step("cancel-orders", StepResult::Succeeded, ""), step("flush", StepResult::TimedOut, "It hung.")]
+    }
+
     /// A move whose optional parts are there or not by the bits of `seed`.
     fn some_move(seed: u64) -> Move {
         let has = |bit: u64| seed & (1 << bit) != 0;
@@ -345,6 +374,7 @@ mod tests {
             elected: has(3).then(|| wall(2)),
             reconciled: has(5).then(|| wall(3)),
             active: has(7).then(|| wall(4)),
+            shutdown: if has(4) { some_steps() } else { Vec::new() },
             report: has(2).then(|| Report {
                 open_orders_found: 3,
                 balances: vec![Balance { asset: "JPY".into(), drift: "-0.5".into() }],
@@ -405,6 +435,12 @@ mod tests {
                 since: has(3).then_some(Wall(1_795_000_000_123)),
                 lease_duration: Duration::from_secs(seed),
                 on_api_server_loss: if has(4) { OnApiServerLoss::Continue } else { OnApiServerLoss::Stop },
+            }),
+            last_shutdown: has(6).then(|| Shutdown {
+                at: Wall(1_795_000_000_777),
+                pod: "doge-0".into(),
+                epoch: Epoch(seed),
+                steps: some_steps(),
             }),
             operation: has(7).then(|| RunningOperation {
                 name: "move-it".into(),

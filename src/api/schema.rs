@@ -120,6 +120,14 @@ pub fn refine_retention(retention: &mut Value) {
     }
 }
 
+/// Leaves a step without a timeout to a rule, which says more than `Required value` does.
+pub fn refine_shutdown(steps: &mut Value) {
+    merge_by_name(steps);
+    if let Some(timeout) = steps.pointer_mut("/items/properties/timeoutSeconds").and_then(Value::as_object_mut) {
+        timeout.remove("default");
+    }
+}
+
 /// Makes a list mergeable by the names in it.
 pub fn merge_by_name(list: &mut Value) {
     list["x-kubernetes-list-type"] = json!("map");

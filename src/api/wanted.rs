@@ -26,6 +26,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         template: _,
         volume_claim_templates: _,
         hooks,
+        lifecycle: _,
         leadership,
         failover,
         reconciliation,
@@ -46,7 +47,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         cooldown: seconds(*cooldown_seconds),
         target: seconds(*target_seconds),
         restarts: *in_place_restarts,
-        stop_time: Duration::from_secs(stop_seconds(&bot.spec)) + hook_time(hooks.demote.as_ref()),
+        stop_time: Duration::from_secs(stop_seconds(&bot.spec)) + shutdown_time(&bot.spec),
         promotion_time: Duration::from_secs(START_SECONDS)
             + hook_time(hooks.promote.as_ref())
             + Duration::from_secs(credentials.as_ref().map_or(0, |_| CREDENTIALS_SECONDS)),
@@ -75,6 +76,12 @@ pub fn terms_from(leadership: &Leadership) -> Terms {
 pub fn stop_seconds(spec: &TradingBotSpec) -> u64 {
     let grace = spec.template.spec.as_ref().and_then(|s| s.termination_grace_period_seconds);
     grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(DEFAULT_STOP_SECONDS)
+}
+
+/// The longest that everything before SIGTERM may take: the steps of the stop, and the demote hook.
+pub fn shutdown_time(spec: &TradingBotSpec) -> Duration {
+    let steps: Duration = spec.lifecycle.shutdown.iter().map(|step| seconds(step.timeout_seconds)).sum();
+    steps + hook_time(spec.hooks.demote.as_ref())
 }
 
 /// The longest a hook may take.
@@ -136,6 +143,7 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
     let Hooks { promote, demote, dead_mans_switch } = &spec.hooks;
     let hooks = [promote, demote].into_iter().flatten().map(|hook| &hook.http);
     let hooks = hooks.chain(dead_mans_switch.as_ref().map(|switch| &switch.http));
+    let hooks = hooks.chain(spec.lifecycle.shutdown.iter().map(|step| &step.http));
     let reload = spec.credentials.as_ref().and_then(|c| c.reload.as_ref()).map(|hook| &hook.http);
     let hook = hooks
         .chain(reload)
@@ -197,6 +205,8 @@ struct PodSource<'a> {
     gate: Option<GateSource<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<&'a Credentials>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    shutdown: &'a [ShutdownStep],
 }
 
 /// What of the gate pods are made from; the NetworkPolicy itself is not.
@@ -219,6 +229,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         template,
         volume_claim_templates,
         hooks,
+        lifecycle: Lifecycle { shutdown },
         leadership: _,
         failover,
         reconciliation: _,
@@ -242,6 +253,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
             canary: gate.network_policy.is_some(),
         }),
         credentials: credentials.as_ref(),
+        shutdown,
     };
     // Maps in it are ordered, so the same spec always gives the same text.
     let text = serde_json::to_vec(&source).unwrap_or_default();
@@ -285,6 +297,9 @@ mod tests {
         bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4), dead_mans_switch: None };
         let spec = spec_from(&bot);
         assert_eq!((spec.stop_time, spec.promotion_time), (Duration::from_secs(7), Duration::from_secs(17)));
+        let step = |timeout_seconds| ShutdownStep { name: "s".into(), exec: None, http: None, timeout_seconds };
+        bot.spec.lifecycle.shutdown = [30, 60, 120, 30].map(step).to_vec();
+        assert_eq!(spec_from(&bot).stop_time, Duration::from_secs(247), "3 to stop, 4 for the hook, 240 for the steps");
     }
 
     #[test]
@@ -332,6 +347,11 @@ mod tests {
                 .unwrap();
         assert!(shared_credentials(&bot.spec).unwrap().contains("basicAuthSecretRef"));
         bot.spec.hooks.promote = None;
+        let step = serde_json::json!({"name": "s", "timeoutSeconds": 1,
+            "http": {"port": 1, "basicAuthSecretRef": {"name": "keys"}}});
+        bot.spec.lifecycle.shutdown = vec![serde_json::from_value(step).unwrap()];
+        assert!(shared_credentials(&bot.spec).unwrap().contains("basicAuthSecretRef"));
+        bot.spec.lifecycle.shutdown.clear();
         bot.spec.backup = Some(
             serde_json::from_value(serde_json::json!({
                 "source": {"postgresql": {"secretName": "pg"}}, "schedules": [],
@@ -358,6 +378,10 @@ mod tests {
         let mut image = old.clone();
         image.spec.template.spec.as_mut().unwrap().containers[0].image = Some("example/bot:2".into());
         assert_ne!(revision(&old.spec), revision(&image.spec));
+        let mut steps = old.clone();
+        steps.spec.lifecycle.shutdown =
+            vec![ShutdownStep { name: "s".into(), exec: None, http: None, timeout_seconds: 1 }];
+        assert_ne!(revision(&old.spec), revision(&steps.spec));
         // Pods carry it: if this value changes, an upgrade of the operator moves every bot.
         assert_eq!(revision(&old.spec).len(), 16);
     }

@@ -169,6 +169,7 @@ mod tests {
             elected: None,
             reconciled: None,
             active: None,
+            shutdown: Vec::new(),
             report: None,
         };
         let before = Record { epoch: Epoch(1), ..Record::default() };

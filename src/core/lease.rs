@@ -2,7 +2,7 @@
 //!
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
-//! writes `boot`, `renew`, `state`, `path`, `reason`, and clears `holder` to release.
+//! writes `boot`, `renew`, `state`, `path`, `reason`, `shutdown`, and clears `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{BootId, Epoch, FencingToken, PodRef};
+use super::shutdown::StepReport;
 
 /// What the holder is allowed to do. Within an epoch it only advances (design, rule 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -273,6 +274,8 @@ pub struct LeaseRecord {
     pub path: OrderPath,
     /// Why it released, `<Word>: <sentence>`.
     pub reason: String,
+    /// What the steps came to by which its bot was stopped; written with the release.
+    pub shutdown: Vec<StepReport>,
     /// For `Restarted`: the later boot that says so.
     pub successor: Option<BootId>,
     /// The terms of this grant; `None` where they are absent or cannot be read.

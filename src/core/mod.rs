@@ -11,6 +11,7 @@ pub mod gate;
 pub mod ids;
 pub mod lease;
 pub mod report;
+pub mod shutdown;
 pub mod silence;
 pub mod time;
 pub mod wrong;

@@ -25,6 +25,7 @@ const SPEC: &str = "/properties/spec";
 const LEADERSHIP: &str = "/properties/spec/properties/leadership";
 const PROMOTE: &str = "/properties/spec/properties/hooks/properties/promote";
 const DEMOTE: &str = "/properties/spec/properties/hooks/properties/demote";
+const SHUTDOWN_STEP: &str = "/properties/spec/properties/lifecycle/properties/shutdown/items";
 const DEAD_MANS_SWITCH: &str = "/properties/spec/properties/hooks/properties/deadMansSwitch";
 const RECONCILIATION: &str = "/properties/spec/properties/reconciliation";
 
@@ -159,7 +160,7 @@ pub const BOT: &[Rule] = &[
     rule(
         SPEC,
         "self.template.spec.containers.all(c, c.name != self.containerName || !has(c.lifecycle))",
-        "The container that trades must have no lifecycle hooks, because the agent stops the bot: remove them, and use spec.hooks.promote and spec.hooks.demote.",
+        "The container that trades must have no lifecycle hooks, because the agent stops the bot: remove them, and use spec.hooks.promote, spec.lifecycle.shutdown and spec.hooks.demote.",
     ),
     rule(
         SPEC,
@@ -278,6 +279,23 @@ pub const BOT: &[Rule] = &[
     rule("/properties/spec/properties/hooks/properties/promote/properties/http", HTTP, HTTP_MESSAGE),
     rule("/properties/spec/properties/hooks/properties/demote/properties/http", HTTP, HTTP_MESSAGE),
     rule("/properties/spec/properties/hooks/properties/deadMansSwitch/properties/http", HTTP, HTTP_MESSAGE),
+    rule(
+        SHUTDOWN_STEP,
+        HOOK,
+        "A step of spec.lifecycle.shutdown calls either exec or http: set exactly one of the two.",
+    ),
+    rule(
+        SHUTDOWN_STEP,
+        "has(self.timeoutSeconds) && self.timeoutSeconds >= 1",
+        "A step of spec.lifecycle.shutdown needs timeoutSeconds, so that one that hangs does not hold up the next: set it to what the step takes at most, from 1 to 300.",
+    ),
+    rule(
+        SHUTDOWN_STEP,
+        "self.name != 'demote'",
+        "A step of spec.lifecycle.shutdown must not be called demote, because the hook spec.hooks.demote, which follows the steps, is reported under this name: rename the step.",
+    ),
+    rule("/properties/spec/properties/lifecycle/properties/shutdown/items/properties/exec", EXEC, EXEC_MESSAGE),
+    rule("/properties/spec/properties/lifecycle/properties/shutdown/items/properties/http", HTTP, HTTP_MESSAGE),
     rule(
         DEAD_MANS_SWITCH,
         "self.timeoutSeconds <= self.everySeconds",

@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::common::{name, namespace};
 use crate::api::agent_config::{
-    AgentConfig, CredentialsConfig, GateConfig, HookAction, HookCall, KeyVariable, PeriodicCall,
+    AgentConfig, CredentialsConfig, GateConfig, HookAction, HookCall, KeyVariable, PeriodicCall, StepCall,
 };
 use crate::api::bot::{
-    CredentialVariable, Credentials, DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, OrderGate, TradingBot,
-    TradingBotSpec,
+    CredentialVariable, Credentials, DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, Lifecycle, OrderGate,
+    ShutdownStep, TradingBot, TradingBotSpec,
 };
 use crate::api::names::*;
 use crate::api::wanted::{reconciles_restarts, stop_seconds};
@@ -137,7 +137,13 @@ fn hook_secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
         secret(switch, "dead-mans-switch"),
         secret(reload.as_ref(), "reload"),
     ];
-    all.into_iter().flatten().collect()
+    let steps = spec.lifecycle.shutdown.iter().map(|step| secret(step.http.as_ref(), &step_folder(&step.name)));
+    all.into_iter().chain(steps).flatten().collect()
+}
+
+/// Where the Secret of a step is mounted.
+fn step_folder(step: &str) -> String {
+    format!("shutdown-{step}")
 }
 
 /// Puts the agent before the bot's own command. What belongs to the agent, such as probes, replaces the template's.
@@ -203,6 +209,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         template,
         volume_claim_templates: _,
         hooks: Hooks { promote, demote, dead_mans_switch },
+        lifecycle: Lifecycle { shutdown },
         leadership: _,
         failover,
         reconciliation: _,
@@ -219,6 +226,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         reconcile_restarts: reconciles_restarts(&bot.spec),
         stop_seconds: stop_seconds(&bot.spec),
         promote: promote.as_ref().and_then(|hook| call(hook, "promote")),
+        shutdown: shutdown.iter().filter_map(step_call).collect(),
         demote: demote.as_ref().and_then(|hook| call(hook, "demote")),
         dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
         gate: order_gate.as_ref().map(gate),
@@ -233,6 +241,12 @@ fn periodic_call(hook: &DeadMansSwitch) -> Option<PeriodicCall> {
     let DeadMansSwitch { exec, http, every_seconds, timeout_seconds } = hook;
     let once = Hook { exec: exec.clone(), http: http.clone(), timeout_seconds: *timeout_seconds };
     Some(PeriodicCall { call: call(&once, "dead-mans-switch")?, every_seconds: u64::from(*every_seconds) })
+}
+
+fn step_call(step: &ShutdownStep) -> Option<StepCall> {
+    let ShutdownStep { name, exec, http, timeout_seconds } = step;
+    let once = Hook { exec: exec.clone(), http: http.clone(), timeout_seconds: *timeout_seconds };
+    Some(StepCall { name: name.clone(), call: call(&once, &step_folder(name))? })
 }
 
 fn keys(credentials: &Credentials) -> CredentialsConfig {

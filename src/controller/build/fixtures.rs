@@ -48,6 +48,10 @@ pub fn full() -> TradingBot {
                 "promote": {"http": {"port": 8080, "path": "/start", "basicAuthSecretRef": {"name": "api"}}},
                 "demote": {"exec": {"command": ["/bot", "stop"]}, "timeoutSeconds": 4},
             },
+            "lifecycle": {"shutdown": [
+                {"name": "stop-new-orders", "http": {"port": 8080, "path": "/pause", "basicAuthSecretRef": {"name": "api"}}, "timeoutSeconds": 30},
+                {"name": "cancel-orders", "exec": {"command": ["/bot", "cancel-all"]}, "timeoutSeconds": 60},
+            ]},
             "reconciliation": {"command": ["/bot", "reconcile"], "deadlineSeconds": 20},
         },
     }))

@@ -9,9 +9,9 @@ use super::common::{labels, name, owned, pod_labels, pod_selector};
 use super::services::members_service_name;
 use crate::api::bot::{TradingBot, TradingBotSpec};
 use crate::api::names::{ANNOTATION_REVISION, LABEL_SLOT};
-use crate::api::wanted::{hook_time, revision, stop_seconds};
+use crate::api::wanted::{revision, shutdown_time, stop_seconds};
 
-/// On top of hook and stop time: for the last renewal, for bytes still in sockets, and for the release itself.
+/// On top of steps, hook and stop time: for the last renewal, for bytes still in sockets, and for the release itself.
 const RELEASE_SECONDS: u64 = 10;
 
 /// The name of a slot's pod.
@@ -33,7 +33,8 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         suspend: _,
         template: PodTemplateSpec { metadata: template_metadata, spec },
         volume_claim_templates: _,
-        hooks,
+        hooks: _,
+        lifecycle: _,
         leadership: _,
         failover: _,
         reconciliation: _,
@@ -66,7 +67,7 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         spec.automount_service_account_token.get_or_insert(false);
     }
     spec.restart_policy = Some("Always".into());
-    let grace = stop_seconds(&bot.spec) + hook_time(hooks.demote.as_ref()).as_secs() + RELEASE_SECONDS;
+    let grace = stop_seconds(&bot.spec) + shutdown_time(&bot.spec).as_secs() + RELEASE_SECONDS;
     spec.termination_grace_period_seconds = i64::try_from(grace).ok();
     if spec.subdomain.is_none() && spec.hostname.is_none() {
         // So every member has a name in DNS.
@@ -158,6 +159,10 @@ mod tests {
         assert_eq!((config.standby_mode, config.stop_seconds), (StandbyMode::Hot, 5));
         let HookAction::Http { basic_auth_dir, port, .. } = config.promote.unwrap().action else { panic!("http") };
         assert_eq!((basic_auth_dir.as_deref(), port), (Some("/.tradingbot-hooks/promote"), 8080));
+        let [pause, cancel] = &config.shutdown[..] else { panic!("two steps") };
+        assert_eq!((pause.name.as_str(), cancel.call.timeout_seconds), ("stop-new-orders", 60));
+        let HookAction::Http { basic_auth_dir, .. } = &pause.call.action else { panic!("http") };
+        assert_eq!(basic_auth_dir.as_deref(), Some("/.tradingbot-hooks/shutdown-stop-new-orders"));
         assert_eq!(of("TRADINGBOT_NAME").len(), 1);
         assert_eq!(of("PAIR").len(), 1);
     }
@@ -187,8 +192,8 @@ mod tests {
 
     #[test]
     fn there_is_time_to_stop_and_release_before_the_kubelet_kills() {
-        // 5 s to stop, 4 s for the demote hook, 10 s to release.
-        assert_eq!(spec(&fixtures::full()).termination_grace_period_seconds, Some(19));
+        // 5 s to stop, 30 s and 60 s for the steps, 4 s for the demote hook, 10 s to release.
+        assert_eq!(spec(&fixtures::full()).termination_grace_period_seconds, Some(109));
         assert_eq!(spec(&fixtures::smallest()).termination_grace_period_seconds, Some(40));
     }
 

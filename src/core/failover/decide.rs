@@ -263,6 +263,7 @@ impl Round<'_> {
             elected: None,
             reconciled: None,
             active: None,
+            shutdown: Vec::new(),
             report: None,
         });
     }

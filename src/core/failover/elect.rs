@@ -347,6 +347,7 @@ impl Round<'_> {
                 lease.state = AgentState::Unknown;
                 lease.path = OrderPath::Unknown;
                 lease.reason = String::new();
+                lease.shutdown = Vec::new();
                 lease.successor = None;
                 lease.terms = Some(terms);
             },

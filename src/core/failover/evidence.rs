@@ -6,6 +6,7 @@ use super::decide::Round;
 use super::types::*;
 use crate::core::ids::BootId;
 use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, ReleaseReason, Revoke};
+use crate::core::shutdown::Shutdown;
 use crate::core::silence::Silence;
 use crate::core::wrong::{self, Wrong};
 
@@ -161,11 +162,24 @@ impl Round<'_> {
             let container_id = self.pod(&ledger.pod.uid).and_then(|p| p.container_id.clone());
             self.record.lost.push(Lost { pod_uid: ledger.pod.uid.clone(), container_id });
         }
+        self.note_shutdown(ledger, evidence);
         self.record.trading = None;
         self.record.active_since = None;
         self.record.fenced = self.record.fenced.max(ledger.epoch);
         self.memory.steps.clear();
         self.memory.fenced_version = None;
+    }
+
+    /// Keeps what the agent said of the steps by which it stopped its bot.
+    fn note_shutdown(&mut self, ledger: &Ledger, evidence: Evidence) {
+        let said = self.seen.lease.as_ref().filter(|_| evidence == Evidence::Released);
+        let Some(steps) = said.map(|lease| lease.shutdown.clone()).filter(|steps| !steps.is_empty()) else { return };
+        // Candidates that fail in this move stop as well; people want to know how the one stopped that had traded.
+        if let Some(current) = self.record.current.as_mut().filter(|current| current.shutdown.is_empty()) {
+            current.shutdown.clone_from(&steps);
+        }
+        let (pod, epoch) = (ledger.pod.name.clone(), ledger.epoch);
+        self.record.last_shutdown = Some(Shutdown { at: self.seen.wall, pod, epoch, steps });
     }
 
     /// Reconciled restarts on one pod, without anything else in between, are limited like those in place.

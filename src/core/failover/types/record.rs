@@ -10,6 +10,7 @@ use crate::core::backup::BackupId;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::OnApiServerLoss;
 use crate::core::report::Report;
+use crate::core::shutdown::{Shutdown, StepReport};
 use crate::core::time::Wall;
 
 /// What the status says: survives the operator.
@@ -47,6 +48,8 @@ pub struct Record {
     pub account: Option<AccountView>,
     /// The restore that is being carried out, or that failed half-way.
     pub restore: Option<Restore>,
+    /// The last stop that had steps.
+    pub last_shutdown: Option<Shutdown>,
 }
 
 /// An account as the status of one of its bots tells it.
@@ -195,6 +198,8 @@ pub struct Move {
     pub reconciled: Option<Wall>,
     /// When trading was seen to have resumed.
     pub active: Option<Wall>,
+    /// What the steps came to by which the old active was stopped.
+    pub shutdown: Vec<StepReport>,
     /// What the reconciliation reported.
     pub report: Option<Report>,
 }
