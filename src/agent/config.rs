@@ -116,7 +116,7 @@ pub fn setup(config: &AgentConfig, pod: PodRef, boot: BootId) -> Setup {
         in_place_restarts: config.in_place_restarts,
         reconcile_restarts: config.reconcile_restarts,
         promote_hook: config.promote.is_some(),
-        demote_hook: config.demote.is_some(),
+        stop_steps: u8::try_from(config.stop_steps().count()).unwrap_or(u8::MAX),
         stop: Duration::from_secs(config.stop_seconds),
         switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
         credentials: config.credentials.is_some(),

@@ -15,7 +15,7 @@ use super::config::{Refusal, Settings};
 use super::credentials::{Credentials, Keys, Store};
 use super::gate::Gate;
 use super::guard::{EXIT_SURVIVORS, Guards};
-use super::hooks::{self, Hook};
+use super::hooks::{self, Hook, HookFailure};
 use super::page::LeadershipPage;
 use super::processes::{HookStarter, Processes, Reaped};
 use super::shell::{Machine, MachineEvent};
@@ -235,15 +235,17 @@ impl Machine for Container {
         })
     }
 
-    fn call(&mut self, hook: Hook, role: Leadership) -> BoxFuture<'static, Result<(), String>> {
-        let call = match hook {
-            Hook::Promote => self.config.promote.clone(),
-            Hook::Demote => self.config.demote.clone(),
+    fn call(&mut self, hook: Hook, role: Leadership) -> BoxFuture<'static, Result<(), HookFailure>> {
+        let found = match hook {
+            Hook::Promote => self.config.promote.as_ref().map(|call| ("promote", call)),
+            Hook::Step(step) => self.config.stop_steps().nth(usize::from(step)),
         };
+        let found = found.map(|(name, call)| (name.to_owned(), call.clone()));
         let starter = self.hook_starter.clone();
         Box::pin(async move {
-            let Some(call) = call else { return Ok(()) };
-            hooks::call(hook, &call, role, &starter).await
+            let Some((name, call)) = found else { return Ok(()) };
+            // Only a bot that is about to be promoted may still be starting.
+            hooks::call(&name, hook == Hook::Promote, &call, role, &starter).await
         })
     }
 
@@ -252,7 +254,8 @@ impl Machine for Container {
         Box::pin(async move {
             let Some(switch) = switch else { return Ok(()) };
             // Patient: without a promote hook the bot was started just before the first call.
-            hooks::call_by_name("dead-man's switch", true, &switch.call, role, &starter).await
+            let called = hooks::call("dead-man's switch", true, &switch.call, role, &starter).await;
+            called.map_err(|failure| failure.sentence)
         })
     }
 

@@ -319,13 +319,16 @@ impl Follower {
         let reload = lock(&self.store).config.reload.clone();
         let Some(reload) = reload else { return true };
         let role = self.board.borrow().leadership;
-        match hooks::call_by_name("reload", false, &reload, role, &self.starter).await {
+        match hooks::call("reload", false, &reload, role, &self.starter).await {
             Ok(()) => {
                 info!("The bot has reloaded the keys of the exchange.");
                 true
             }
-            Err(sentence) => {
-                warn!("The bot may still use the old keys of the exchange; it is told again in 10 s: {sentence}");
+            Err(failure) => {
+                warn!(
+                    "The bot may still use the old keys of the exchange; it is told again in 10 s: {}",
+                    failure.sentence
+                );
                 false
             }
         }

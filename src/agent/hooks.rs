@@ -27,44 +27,39 @@ const RETRY: Duration = Duration::from_millis(10);
 pub enum Hook {
     /// Called when the permit to trade was given; the bot trades when it succeeds.
     Promote,
-    /// Called before a bot that trades is stopped.
-    Demote,
+    /// This step of the stop of a bot that trades, counted from 0; the demote hook is the last.
+    Step(u8),
 }
 
-impl Hook {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Hook::Promote => "promote",
-            Hook::Demote => "demote",
-        }
-    }
+/// A hook that did not do what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookFailure {
+    /// It did not end in its time.
+    pub timed_out: bool,
+    /// What happened, a sentence.
+    pub sentence: String,
 }
 
 /// Calls a hook; when it fails, or does not end in its time, a sentence says so. Dropping the call ends the hook.
-pub(super) async fn call(hook: Hook, call: &HookCall, role: Leadership, starter: &HookStarter) -> Result<(), String> {
-    // Only a bot that is about to be promoted may still be starting.
-    call_by_name(hook.name(), hook == Hook::Promote, call, role, starter).await
-}
-
-/// The same for any hook. `patient`: while nothing listens on its port the bot is starting, and is asked again.
-pub(super) async fn call_by_name(
+/// `patient`: while nothing listens on its port the bot is starting, and is asked again.
+pub(super) async fn call(
     name: &str,
     patient: bool,
     call: &HookCall,
     role: Leadership,
     starter: &HookStarter,
-) -> Result<(), String> {
+) -> Result<(), HookFailure> {
     let within = Duration::from_secs(call.timeout_seconds);
     let result = match &call.action {
         HookAction::Exec { command } => timeout(within, exec(command, role, starter)).await,
         HookAction::Http { .. } => timeout(within, http(&call.action, patient)).await,
     };
-    let what = describe(&call.action);
-    match result {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(cause)) => Err(format!("the {name} hook {what} {cause}.")),
-        Err(_) => Err(format!("the {name} hook {what} did not end within {} s.", call.timeout_seconds)),
-    }
+    let (timed_out, ending) = match result {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(cause)) => (false, cause),
+        Err(_) => (true, format!("did not end within {} s", call.timeout_seconds)),
+    };
+    Err(HookFailure { timed_out, sentence: format!("the {name} hook {} {ending}.", describe(&call.action)) })
 }
 
 fn describe(action: &HookAction) -> String {

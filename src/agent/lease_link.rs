@@ -19,11 +19,12 @@ use tokio::time::{sleep, timeout};
 use super::clock;
 use super::config::{Refusal, Settings};
 use crate::api::agent_config::AgentConfig;
-use crate::api::lease::read as record_of;
+use crate::api::lease::{read as record_of, shutdown_text};
 use crate::api::names::lease as key;
 use crate::core::agent::{Outcome, Setup, Write, WriteKind};
 use crate::core::ids::{BootId, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason};
+use crate::core::shutdown::StepReport;
 use crate::core::wrong::{self, Wrong};
 
 /// For one read or write. A request that was given up closes its connection, so that the next one makes a new one.
@@ -90,9 +91,9 @@ impl LeaseLink {
         }
     }
 
-    /// Sends a write and says what became of it.
-    pub(super) async fn write(&self, write: &Write) -> (Outcome, Option<String>) {
-        match timeout(CALL, self.patch(write)).await {
+    /// Sends a write and says what became of it. `steps`: what those of the stop came to, for a release.
+    pub(super) async fn write(&self, write: &Write, steps: &[StepReport]) -> (Outcome, Option<String>) {
+        match timeout(CALL, self.patch(write, steps)).await {
             Ok(Ok(lease)) => (Outcome::Answered(record_of(&lease)), None),
             // Another holder, a failed test, an admission webhook: only the object tells.
             Ok(Err(kube::Error::Api(status))) if status.code == 422 => match self.read().await {
@@ -107,8 +108,8 @@ impl LeaseLink {
         }
     }
 
-    async fn patch(&self, write: &Write) -> Result<Lease, kube::Error> {
-        let body = serde_json::to_vec(&patch(write, &self.pod, &self.boot, clock::timestamp()))
+    async fn patch(&self, write: &Write, steps: &[StepReport]) -> Result<Lease, kube::Error> {
+        let body = serde_json::to_vec(&patch(write, steps, &self.pod, &self.boot, clock::timestamp()))
             .map_err(kube::Error::SerdeError)?;
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}", self.namespace, self.name);
         let request = http::Request::patch(path)
@@ -222,8 +223,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The JSON Patch of a write (design, rules 6 and 7): pinned to holder, boot and epoch, with a value of `renew` that
-/// was never used before.
-pub fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
+/// was never used before. `steps`: what those of the stop came to, which a release says.
+pub fn patch(write: &Write, steps: &[StepReport], pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
     let note = |name: &str| format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
     let unpinned = wrong::is(Wrong::RenewalWithoutTest) && matches!(write.kind, WriteKind::Renew(_));
     let pin = if unpinned { "add" } else { "test" };
@@ -253,6 +254,9 @@ pub fn patch(write: &Write, pod: &PodRef, boot: &BootId, now: Timestamp) -> Valu
             let reason: String = why.to_string().chars().take(LONGEST_REASON).collect();
             operations.push(set("/spec/holderIdentity", String::new()));
             operations.push(set(&note(key::REASON), reason));
+            if !steps.is_empty() {
+                operations.push(set(&note(key::SHUTDOWN), shutdown_text(steps)));
+            }
             AgentState::Released
         }
         WriteKind::ReleaseFor(earlier) => {
@@ -279,16 +283,23 @@ mod tests {
     use crate::core::agent::Why;
     use crate::core::ids::Epoch;
     use crate::core::lease::OrderPath;
+    use crate::core::shutdown::StepResult;
 
     fn ids() -> (PodRef, BootId) {
         let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
         (pod, BootId { pod_uid: "u0".into(), nonce: "n".into() })
     }
 
+    fn step() -> StepReport {
+        let (result, message) = (StepResult::Succeeded, String::new());
+        StepReport { name: "cancel".into(), result, milliseconds: 1, message }
+    }
+
     fn made(kind: WriteKind) -> Vec<(String, String, String)> {
         let (pod, boot) = ids();
         let value = patch(
             &Write { number: 7, epoch: Epoch(3), kind, path: OrderPath::Gated },
+            &[step()],
             &pod,
             &boot,
             Timestamp::UNIX_EPOCH,
@@ -330,6 +341,14 @@ mod tests {
         assert!(told(WriteKind::Claim) && told(WriteKind::Renew(AgentState::Active)));
         // Nobody trades any more.
         assert!(!told(WriteKind::Release(Why::Revoked)));
+    }
+
+    #[test]
+    fn only_a_release_says_what_the_steps_of_the_stop_came_to() {
+        let text = r#"[{"name":"cancel","result":"Succeeded","milliseconds":1}]"#;
+        let told = |kind| has(&made(kind), "add", "/metadata/annotations/tradingbot.io~1shutdown", text);
+        assert!(told(WriteKind::Release(Why::Revoked)));
+        assert!(!told(WriteKind::Renew(AgentState::Demoting)));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod page;
 mod processes;
 mod run;
 pub mod shell;
+mod shutdown;
 mod sockets;
 mod surroundings;
 mod switch;

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::shutdown::DEMOTE;
+
 /// The agent's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -42,6 +44,15 @@ pub struct AgentConfig {
     pub api_port: u16,
     /// The kubelet's probes.
     pub probe_port: u16,
+}
+
+impl AgentConfig {
+    /// What is called in order before a process that trades is stopped, and what it is reported under: the steps, then
+    /// the demote hook.
+    pub fn stop_steps(&self) -> impl Iterator<Item = (&str, &HookCall)> {
+        let steps = self.shutdown.iter().map(|step| (step.name.as_str(), &step.call));
+        steps.chain(self.demote.as_ref().map(|call| (DEMOTE, call)))
+    }
 }
 
 fn is_false(value: &bool) -> bool {

@@ -11,6 +11,7 @@ use tradingbot::api::lease;
 use tradingbot::core::agent::{Exit, Why, Write, WriteKind};
 use tradingbot::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use tradingbot::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, Revoke, Terms};
+use tradingbot::core::shutdown::{MOST_STEPS, StepReport, StepResult};
 
 use super::chart::{OPERATOR, SYSTEM, with_policies};
 use super::cluster::{Cluster, refused};
@@ -55,6 +56,17 @@ fn active() -> LeaseRecord {
         path: OrderPath::Gated,
         ..granted()
     }
+}
+
+/// As much as an agent ever says of the steps of a stop.
+fn longest_steps() -> Vec<StepReport> {
+    let step = |n| StepReport {
+        name: format!("{n}{}", "x".repeat(62)),
+        result: StepResult::TimedOut,
+        milliseconds: 300_001,
+        message: "ü\"".repeat(1_000),
+    };
+    (0..MOST_STEPS).map(step).collect()
 }
 
 /// A Lease in a test's namespace, and who writes to it.
@@ -103,6 +115,7 @@ impl Story {
         let what = format!("{kind:?}");
         let body = lease_patch(
             &Write { number, epoch: EPOCH, kind, path: OrderPath::Bypassed("10.0.0.3:8080".into()) },
+            &longest_steps(),
             &pod(0),
             boot,
             Timestamp::now(),
@@ -292,6 +305,17 @@ async fn a_holder_changes_nothing_but_its_own_words() {
             "a reason like a novel",
             merge(Some(""), &[("state", "Released"), ("reason", &"x".repeat(1025))]),
             "at most 1024 characters".into(),
+        ),
+        ("its steps while it goes on", merge(None, &[("shutdown", "[]")]), "is written together with the state".into()),
+        (
+            "its steps with a restart",
+            merge(Some(""), &[("state", "Restarted"), ("successor", &boot(0, "cc").to_string()), ("shutdown", "[]")]),
+            "is written together with the state Released".into(),
+        ),
+        (
+            "steps like a novel",
+            merge(Some(""), &[("state", "Released"), ("shutdown", &"x".repeat(4097))]),
+            "has at most 4096 characters".into(),
         ),
         ("a path like a novel", merge(None, &[("path", &"x".repeat(1025))]), "at most 1024 characters".into()),
     ];

@@ -120,7 +120,7 @@ fn setup(agent: &Agent) -> Setup {
         in_place_restarts: 0,
         reconcile_restarts: false,
         promote_hook: false,
-        demote_hook: false,
+        stop_steps: 0,
         stop: TICK / 2,
         switch_every: None,
         credentials: false,
@@ -328,7 +328,7 @@ impl Turn<'_> {
             Effect::Exit => self.ends(),
             Effect::Guard(_) | Effect::Gate(_) | Effect::Signal => {}
             Effect::Promote
-            | Effect::Demote
+            | Effect::Step(_)
             | Effect::CallSwitch
             | Effect::AbandonSwitch
             | Effect::ReadCredentials

@@ -161,7 +161,7 @@ impl Counts {
             Process::Gone => 0,
             Process::Running { .. } => 1,
             Process::Terminating(_) => 2,
-            Process::Demoting => 3,
+            Process::ShuttingDown(_) => 3,
             Process::Waiting(_) => 4,
             Process::Starting => 5,
             Process::Sweeping(_) => 6,

@@ -18,7 +18,11 @@ impl<M: Machine> Shell<M> {
             Effect::Read => self.read(),
             Effect::Start(role) => return Some(self.start(role)),
             Effect::Promote => self.call(Hook::Promote),
-            Effect::Demote => self.call(Hook::Demote),
+            Effect::Step(step) => {
+                self.call(Hook::Step(step));
+                let epoch = self.state.hold.as_ref().map(|hold| hold.epoch).unwrap_or_default();
+                self.shutdown.begin(epoch, self.machine.now());
+            }
             Effect::Signal => {
                 self.abandon_hook();
                 self.machine.terminate();
@@ -44,8 +48,11 @@ impl<M: Machine> Shell<M> {
             earlier.abort();
         }
         let (link, messages) = (self.link.clone(), self.messages.clone());
+        // Nobody wants to know of a candidate that never traded.
+        let traded = self.state.hold.as_ref().is_some_and(|hold| hold.traded);
+        let steps = if traded { self.shutdown.report(write.epoch) } else { Vec::new() };
         let task = self.tasks.spawn(async move {
-            let (outcome, cause) = link.write(&write).await;
+            let (outcome, cause) = link.write(&write, &steps).await;
             let _ = messages.send(Message::Wrote(write.number, outcome, cause)).await;
         });
         self.writing = Some(task);
@@ -96,6 +103,7 @@ impl<M: Machine> Shell<M> {
         if let Some(task) = self.hook.take() {
             task.abort();
         }
+        self.shutdown.abandon(self.machine.now());
         self.next_errand();
     }
 

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 pub use self::run::run;
 pub use super::board::{Board, Validity};
-pub use super::hooks::Hook;
+pub use super::hooks::{Hook, HookFailure};
 use crate::core::agent::{Exit, Leadership};
 use crate::core::gate::Passage;
 use crate::core::lease::OrderPath;
@@ -47,8 +47,8 @@ pub trait Machine {
     /// lasts that is not released before.
     fn drain(&mut self, lease: Duration) -> BoxFuture<'static, ()>;
 
-    /// Calls a hook; why it failed, a sentence.
-    fn call(&mut self, hook: Hook, role: Leadership) -> BoxFuture<'static, Result<(), String>>;
+    /// Calls a hook.
+    fn call(&mut self, hook: Hook, role: Leadership) -> BoxFuture<'static, Result<(), HookFailure>>;
 
     /// Calls the dead-man's switch once; why it failed, a sentence.
     fn call_switch(&mut self, role: Leadership) -> BoxFuture<'static, Result<(), String>>;

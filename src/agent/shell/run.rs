@@ -9,9 +9,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{Board, Hook, Machine, MachineEvent, Validity};
+use super::{Board, Hook, HookFailure, Machine, MachineEvent, Validity};
 use crate::agent::lease_link::{LeaseLink, Sight};
 use crate::agent::narrate;
+use crate::agent::shutdown::Shutdown;
 use crate::agent::switch::DeadMansSwitch;
 use crate::api::agent_config::AgentConfig;
 use crate::core::agent::{Exit, Input, Outcome, Setup, State, can_be_kept, leadership, step, wake_at};
@@ -22,7 +23,7 @@ use crate::core::time::Mono;
 pub(super) enum Message {
     Wrote(u64, Outcome, Option<String>),
     Read(Option<LeaseRecord>),
-    Hook(u64, Hook, Result<(), String>),
+    Hook(u64, Hook, Result<(), HookFailure>),
     Swept,
     Drained(u64),
 }
@@ -39,6 +40,7 @@ pub(super) struct Shell<M> {
     sights: mpsc::Receiver<Sight>,
     pub(super) writing: Option<AbortHandle>,
     pub(super) hook: Option<AbortHandle>,
+    pub(super) shutdown: Shutdown,
     pub(super) switch: DeadMansSwitch,
     pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
@@ -78,6 +80,7 @@ impl<M: Machine> Shell<M> {
             sights,
             writing: None,
             hook: None,
+            shutdown: Shutdown::new(config),
             switch: DeadMansSwitch::default(),
             draining: None,
             errands: 0,
@@ -142,12 +145,10 @@ impl<M: Machine> Shell<M> {
             Message::Hook(errand, hook, result) if errand == self.errands => {
                 self.hook = None;
                 match hook {
-                    Hook::Promote => self.feed(Input::Promoted(result)),
-                    Hook::Demote => {
-                        if let Err(sentence) = result {
-                            warn!("Stopping all the same: {sentence}");
-                        }
-                        self.feed(Input::Demoted);
+                    Hook::Promote => self.feed(Input::Promoted(result.map_err(|failure| failure.sentence))),
+                    Hook::Step(step) => {
+                        self.shutdown.end(result, self.machine.now());
+                        self.feed(Input::Stepped(step));
                     }
                 }
             }

@@ -18,6 +18,7 @@ use crate::api::agent_config::AgentConfig;
 use crate::api::lease;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, Terms};
+use crate::core::shutdown::StepResult;
 
 /// An API server with one Lease. It counts the patches that were stored; its watches never say anything.
 #[derive(Clone)]
@@ -140,11 +141,15 @@ impl Machine for Bot {
         Box::pin(sleep(Duration::from_millis(1)))
     }
 
-    fn call(&mut self, _: Hook, _: Leadership) -> BoxFuture<'static, Result<(), String>> {
+    fn call(&mut self, hook: Hook, _: Leadership) -> BoxFuture<'static, Result<(), HookFailure>> {
         self.does("hook");
-        Box::pin(async {
+        Box::pin(async move {
             sleep(Duration::from_millis(1)).await;
-            Ok(())
+            match hook {
+                Hook::Promote | Hook::Step(0) => Ok(()),
+                Hook::Step(1) => Err(HookFailure { timed_out: true, sentence: "the cancel hook hung.".into() }),
+                Hook::Step(_) => std::future::pending().await,
+            }
         })
     }
 
@@ -167,10 +172,18 @@ impl Machine for Bot {
 
 /// A pod that was granted the Lease and is to be promoted by a hook.
 fn granted() -> (Server, impl Future<Output = u8>, Hold) {
+    granted_with(&[])
+}
+
+/// The same where stops have steps of these names.
+fn granted_with(steps: &[&str]) -> (Server, impl Future<Output = u8>, Hold) {
+    let call = json!({"action": {"exec": {"command": ["/step"]}}, "timeoutSeconds": 5});
+    let steps: Vec<_> = steps.iter().map(|name| json!({"name": name, "call": call})).collect();
     let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
     let config: AgentConfig = serde_json::from_value(json!({
         "namespace": "ns", "bot": "doge", "standbyMode": "Warm", "inPlaceRestarts": 0, "reconcileRestarts": false,
         "stopSeconds": 5, "promote": {"action": {"exec": {"command": ["/promote"]}}, "timeoutSeconds": 5}, "demote": null,
+        "shutdown": steps,
         "apiPort": 9797, "probePort": 9798,
     }))
     .unwrap();
@@ -221,6 +234,34 @@ async fn a_pod_takes_its_grant_up_trades_renews_and_gives_the_lease_back() {
     let lease = server.lease();
     assert_eq!((code, lease.holder, lease.state), (3, None, AgentState::Released));
     assert!(lease.reason.starts_with("PodStopping: "), "{}", lease.reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_release_says_what_the_steps_of_the_stop_came_to() {
+    let (server, agent, bot) = granted_with(&["pause", "cancel", "close", "flush"]);
+    let story = async {
+        server.reports(AgentState::Claimed).await;
+        server.permit();
+        server.reports(AgentState::Active).await;
+        bot.tell.send(MachineEvent::Terminate).unwrap();
+        server.reports(AgentState::Demoting).await;
+        // The third step hangs, and the bot ends.
+        sleep(Duration::from_secs(3)).await;
+        bot.tell.send(MachineEvent::Exited(Exit::Code(0))).unwrap();
+    };
+    tokio::join!(agent, story);
+    assert_eq!(*bot.did.lock().unwrap(), ["start", "hook", "hook", "hook", "hook"]);
+    let steps = server.lease().shutdown;
+    let came_to: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.result)).collect();
+    let expected = [
+        ("pause", StepResult::Succeeded),
+        ("cancel", StepResult::TimedOut),
+        ("close", StepResult::Failed),
+        ("flush", StepResult::Skipped),
+    ];
+    assert_eq!(came_to, expected);
+    assert_eq!(steps[1].message, "the cancel hook hung.");
+    assert!((2_900..3_100).contains(&steps[2].milliseconds), "{steps:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,16 +27,29 @@ impl Machine<'_> {
             || (hold.stops_on_loss() && hold.lease_end().is_some_and(|end| self.now.has_possibly_reached(end)));
         hold.stage = Stage::Stopping(why);
         match self.s.process {
-            Process::Running { trades: true, .. } if !at_once && self.setup.demote_hook => {
-                self.s.process = Process::Demoting;
-                self.effects.push(Effect::Demote);
-            }
+            Process::Running { trades: true, .. } if !at_once => self.shut_down(0),
             Process::Running { .. } if !at_once => self.terminate(),
             _ => self.sweep(Next::Drain),
         }
     }
 
-    pub(super) fn terminate(&mut self) {
+    /// Takes this step of the stop; after the last one comes SIGTERM.
+    fn shut_down(&mut self, step: u8) {
+        if step >= self.setup.stop_steps {
+            return self.terminate();
+        }
+        self.s.process = Process::ShuttingDown(step);
+        self.effects.push(Effect::Step(step));
+    }
+
+    /// A step ended. What it came to changes nothing: the next may be the one that matters.
+    pub(super) fn stepped(&mut self, step: u8) {
+        if self.s.process == Process::ShuttingDown(step) {
+            self.shut_down(step.saturating_add(1));
+        }
+    }
+
+    fn terminate(&mut self) {
         self.s.process = Process::Terminating(self.now.plus(self.setup.stop));
         self.effects.push(Effect::Signal);
     }
@@ -71,7 +84,7 @@ impl Machine<'_> {
         let ran_for = match self.s.process {
             Process::Running { since, .. } => self.now.surely_elapsed_since(since),
             Process::Starting => Duration::ZERO,
-            Process::Demoting | Process::Terminating(_) => return self.sweep(self.after_stop()),
+            Process::ShuttingDown(_) | Process::Terminating(_) => return self.sweep(self.after_stop()),
             _ => return,
         };
         let setup = self.setup;

@@ -145,7 +145,7 @@ impl Hold {
 impl Process {
     /// It is being stopped with patience.
     pub(super) fn may_be_stopped(&self) -> bool {
-        matches!(self, Process::Demoting | Process::Terminating(_))
+        matches!(self, Process::ShuttingDown(_) | Process::Terminating(_))
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -193,13 +193,13 @@ impl Machine<'_> {
             Input::Swept => self.swept(),
             Input::Drained if self.s.process == Process::Draining => self.s.process = Process::Drained,
             Input::Promoted(result) => self.promoted(result),
-            Input::Demoted if self.s.process == Process::Demoting => self.terminate(),
+            Input::Stepped(step) => self.stepped(step),
             Input::Switched => self.switched(),
             // The next renewal tells it: it changes nothing that this agent does.
             Input::Path(path) => self.s.path = Some(path),
             Input::Credentials(result) => self.credentials_read(result),
             Input::Terminate => self.leave(),
-            Input::Drained | Input::Demoted | Input::Tick => {}
+            Input::Drained | Input::Tick => {}
         }
     }
 

@@ -23,8 +23,8 @@ pub struct Setup {
     pub reconcile_restarts: bool,
     /// There is a hook to call before a bot trades.
     pub promote_hook: bool,
-    /// There is a hook to call before a trading bot is stopped.
-    pub demote_hook: bool,
+    /// How many steps there are before a trading bot is stopped: those of `lifecycle.shutdown`, then the demote hook.
+    pub stop_steps: u8,
     /// From SIGTERM to SIGKILL when the process is stopped gracefully.
     pub stop: Duration,
     /// There is a dead-man's switch, and this long from the beginning of one call to the next.
@@ -131,8 +131,8 @@ pub enum Process {
         /// Since when.
         since: Mono,
     },
-    /// The demote hook runs.
-    Demoting,
+    /// This step of its stop runs, counted from 0; the demote hook is the last.
+    ShuttingDown(u8),
     /// SIGTERM was sent; SIGKILL follows at this time.
     Terminating(Mono),
     /// Everything in the container is being killed.
@@ -200,8 +200,8 @@ pub enum Input {
     Drained,
     /// The promote hook ended; why it failed, a sentence.
     Promoted(Result<(), String>),
-    /// The demote hook ended; a failure does not hold the stop up.
-    Demoted,
+    /// That step of the stop ended, well or not: the next one follows in any case.
+    Stepped(u8),
     /// The call of the dead-man's switch ended; a failure changes nothing.
     Switched,
     /// The credentials are there for the bot; why they are not, a sentence.
@@ -234,7 +234,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// What to do. `Promote`, `Demote`, `Signal` and `Sweep` abandon a hook that is under way: its result no longer counts.
+/// What to do. `Promote`, `Step`, `Signal` and `Sweep` abandon a hook that is under way: its result no longer counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Write to the Lease. It replaces a write that is under way, whose outcome no longer counts.
@@ -245,8 +245,8 @@ pub enum Effect {
     Start(Leadership),
     /// Call the promote hook.
     Promote,
-    /// Call the demote hook.
-    Demote,
+    /// Take this step of the stop; answer `Stepped` at its end, or when its time is over.
+    Step(u8),
     /// Send SIGTERM to the process.
     Signal,
     /// SIGKILL to every process in the container but the agent; answer `Swept` when none remains.

@@ -76,7 +76,7 @@ impl World {
             in_place_restarts: s.one_of(&[0, 1, 2, u32::MAX]),
             reconcile_restarts: s.seldom(4),
             promote_hook: s.flag(),
-            demote_hook: s.flag(),
+            stop_steps: s.one_of(&[0, 1, 2, u8::MAX]),
             stop: s.duration(),
             switch_every: s.maybe(Source::duration),
             path: records::path(s),
@@ -112,7 +112,7 @@ impl World {
             11 | 12 if self.witness.sweeping => Input::Swept,
             13 if self.witness.draining => Input::Drained,
             14 => Input::Promoted(if s.flag() { Ok(()) } else { Err(s.text()) }),
-            15 => Input::Demoted,
+            15 => Input::Stepped(s.one_of(&[0, 1, 2, u8::MAX])),
             16 => Input::Switched,
             17 => Input::Credentials(if s.flag() { Ok(()) } else { Err(s.text()) }),
             18 => Input::Path(records::path(s)),
@@ -319,7 +319,7 @@ impl Witness {
                 assert!(self.left && !self.runs, "the agent ends and nobody has asked it to");
                 self.ended = true;
             }
-            Effect::Read | Effect::Demote | Effect::Signal | Effect::Gate(_) => {}
+            Effect::Read | Effect::Step(_) | Effect::Signal | Effect::Gate(_) => {}
         }
     }
 

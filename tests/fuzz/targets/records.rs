@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::product::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::product::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, Revoke, Terms};
+use crate::product::core::shutdown::{StepReport, StepResult};
 use crate::source::Source;
 
 pub const STATES: [AgentState; 7] = [
@@ -57,6 +58,11 @@ pub fn path(s: &mut Source<'_>) -> OrderPath {
     s.one_of(&[OrderPath::Unknown, OrderPath::Gated, bypassed, OrderPath::SocketsDestroyed, OrderPath::Killed])
 }
 
+fn step(s: &mut Source<'_>) -> StepReport {
+    let results = [StepResult::Succeeded, StepResult::Failed, StepResult::TimedOut, StepResult::Skipped];
+    StepReport { name: s.text(), result: s.one_of(&results), milliseconds: s.number(), message: s.text() }
+}
+
 /// Anything that a Lease can say. Numbers are small ones most of the time.
 pub fn lease(s: &mut Source<'_>) -> LeaseRecord {
     LeaseRecord {
@@ -74,6 +80,7 @@ pub fn lease(s: &mut Source<'_>) -> LeaseRecord {
         reason: s
             .one_of(&["Revoked: x.", "RestartWanted: x.", "RenewDeadline: x.", "PodStopping: x.", "Garbage"])
             .into(),
+        shutdown: if s.seldom(4) { vec![step(s)] } else { Vec::new() },
         successor: s.maybe(boot),
         terms: s.maybe(terms),
         transitions: s.one_of(&[0, 1, i32::MAX as u32]),

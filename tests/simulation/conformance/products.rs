@@ -132,7 +132,7 @@ pub async fn a_lease_is_granted_renewed_and_released(world: &World) {
 
     let change = async |number, kind| {
         let write = Write { number, epoch: Epoch(7), kind, path: OrderPath::Gated };
-        let patch = serde_json::from_value(lease_patch(&write, &holder, &boot, Timestamp::now())).unwrap();
+        let patch = serde_json::from_value(lease_patch(&write, &[], &holder, &boot, Timestamp::now())).unwrap();
         leases.patch("doge", &PatchParams::default(), &Patch::Json::<()>(patch)).await
     };
     let claimed = lease::read(&change(1, WriteKind::Claim).await.expect("it is taken up"));

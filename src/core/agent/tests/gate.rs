@@ -52,11 +52,11 @@ fn the_gate_opens_with_the_permit_and_every_renewal_moves_its_end() {
 
 #[test]
 fn a_bot_that_is_stopped_may_cancel_its_orders_and_nothing_passes_once_it_is_killed() {
-    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    let mut world = World::new(false).with(|setup| setup.stop_steps = 1).active();
     world.lease.permit = Some(Permit::Revoke);
     let lease = world.lease.clone();
     assert!(matches!(passage_after(&mut world, Input::Seen(Some(lease))), Passage::Open(Some(_))));
-    world.feed(Input::Demoted);
+    world.feed(Input::Stepped(0));
     assert_eq!(passage_after(&mut world, Input::Exited(Exit::Code(0))), Passage::Ending);
     assert_eq!(passage_after(&mut world, Input::Swept), Passage::Ending, "what is on its way may be acknowledged");
     assert_eq!(passage_after(&mut world, Input::Drained), Passage::Closed, "the release is not stored yet");

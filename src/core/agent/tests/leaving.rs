@@ -4,10 +4,10 @@ use super::*;
 
 #[test]
 fn sigterm_stops_releases_and_only_then_ends() {
-    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    let mut world = World::new(false).with(|setup| setup.stop_steps = 1).active();
     world.feed(Input::Terminate);
-    world.expect(|effect| *effect == Effect::Demote, "demote hook");
-    world.feed(Input::Demoted);
+    world.expect(|effect| *effect == Effect::Step(0), "demote hook");
+    world.feed(Input::Stepped(0));
     world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
     world.feed(Input::Exited(Exit::Code(0)));
     world.everything_dies();

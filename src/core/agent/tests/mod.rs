@@ -5,6 +5,7 @@ mod gate;
 mod leaving;
 mod renewing;
 mod restarting;
+mod shutting_down;
 mod stopping;
 mod switching;
 mod taking_up;
@@ -53,7 +54,7 @@ impl World {
             in_place_restarts: 0,
             reconcile_restarts: false,
             promote_hook: false,
-            demote_hook: false,
+            stop_steps: 0,
             stop: Duration::from_secs(3),
             switch_every: None,
             credentials: false,

@@ -80,7 +80,7 @@ fn under_continue_the_bot_trades_on_without_renewals_and_without_a_guard() {
 
 #[test]
 fn another_holder_in_a_fresh_read_ends_everything_at_once() {
-    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    let mut world = World::new(false).with(|setup| setup.stop_steps = 1).active();
     world.pass(2_000);
     let write = world.expect_write();
     world.lease.holder = Some(PodRef { name: "doge-1".into(), uid: "u1".into() });

@@ -4,14 +4,14 @@ use super::*;
 
 #[test]
 fn at_the_renew_deadline_the_bot_is_stopped_with_patience_and_never_trades_again_in_that_epoch() {
-    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    let mut world = World::new(false).with(|setup| setup.stop_steps = 1).active();
     world.pass(2_000);
     let lost = world.expect_write();
     world.feed(Input::Wrote(lost.number, Outcome::Unknown));
     world.pass(4_000);
-    world.expect(|effect| *effect == Effect::Demote, "demote hook");
+    world.expect(|effect| *effect == Effect::Step(0), "demote hook");
     assert_eq!(world.role(), Role::Demoting);
-    world.feed(Input::Demoted);
+    world.feed(Input::Stepped(0));
     world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
     // The API server is back, with the permit as it was.
     world.answer();
@@ -69,7 +69,7 @@ fn how_to_stop_counts_only_together_with_the_order_to_stop() {
 fn an_answer_to_an_errand_of_before_changes_nothing() {
     let mut world = World::new(false).active();
     world.feed(Input::Drained);
-    world.feed(Input::Demoted);
+    world.feed(Input::Stepped(0));
     world.feed(Input::Swept);
     world.expect_nothing();
     assert!(matches!(world.state.process, Process::Running { trades: true, .. }));
@@ -109,20 +109,20 @@ fn a_permit_that_nobody_knows_stops_the_bot() {
 
 #[test]
 fn revoked_now_kills_and_also_ends_patience_that_has_begun() {
-    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    let mut world = World::new(false).with(|setup| setup.stop_steps = 1).active();
     world.lease.revoke = Revoke::Now;
     world.permit(Permit::Revoke);
     world.everything_dies();
     assert_eq!(world.released(), Some(ReleaseReason::Revoked));
 
-    let mut world = World::new(false).with(|setup| setup.demote_hook = true).active();
+    let mut world = World::new(false).with(|setup| setup.stop_steps = 1).active();
     world.permit(Permit::Revoke);
-    world.expect(|effect| *effect == Effect::Demote, "demote hook");
+    world.expect(|effect| *effect == Effect::Step(0), "demote hook");
     world.lease.revoke = Revoke::Now;
     world.seen();
     world.everything_dies();
     // Too late to matter.
-    world.feed(Input::Demoted);
+    world.feed(Input::Stepped(0));
     assert_eq!(world.released(), Some(ReleaseReason::Revoked));
 }
 

@@ -83,9 +83,9 @@ fn a_call_that_runs_when_the_next_is_due_is_not_joined_by_another_which_follows_
 #[test]
 fn at_a_demotion_the_call_under_way_is_abandoned_before_anything_else_and_none_follows() {
     for hook in [true, false] {
-        let mut world = calling(|setup| setup.demote_hook = hook);
+        let mut world = calling(|setup| setup.stop_steps = u8::from(hook));
         world.permit(Permit::Revoke);
-        abandoned_before(&world, if hook { &Effect::Demote } else { &Effect::Signal });
+        abandoned_before(&world, if hook { &Effect::Step(0) } else { &Effect::Signal });
         // Too late to matter.
         world.feed(Input::Switched);
         second(&mut world);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::core::failover::*;
 use crate::core::ids::{BootId, Epoch, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, Permit};
+use crate::core::shutdown::StepReport;
 use crate::core::silence::holder_deadline;
 use crate::core::time::Mono;
 
@@ -32,6 +33,8 @@ pub struct SimPod {
     pub trading: Option<Epoch>,
     /// Reason to give with the next release.
     pub leaving: Option<&'static str>,
+    /// What the steps of its stop come to.
+    pub steps: Vec<StepReport>,
     /// `onApiServerLoss: Continue`.
     pub trades_on: bool,
     claimed: Option<Epoch>,
@@ -58,6 +61,7 @@ impl SimPod {
             boot: BootId { pod_uid: uid.into(), nonce: "b0".into() },
             trading: None,
             leaving: None,
+            steps: Vec::new(),
             trades_on: false,
             claimed: None,
             latched: Epoch(0),
@@ -143,6 +147,7 @@ impl SimPod {
             self.stop(reason);
             let mut next = lease.clone();
             (next.holder, next.state, next.reason) = (None, AgentState::Released, reason.into());
+            next.shutdown.clone_from(&self.steps);
             (self.claimed, self.leaving) = (None, None);
             return Some(next);
         }

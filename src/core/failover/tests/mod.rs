@@ -12,6 +12,7 @@ mod invariants;
 mod leaving;
 mod limits;
 mod lost;
+mod orderly;
 mod outage;
 mod planned;
 mod policy;

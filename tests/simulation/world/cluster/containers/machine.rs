@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use tradingbot::agent::shell::{Board, Hook, Machine, MachineEvent, Validity};
+use tradingbot::agent::shell::{Board, Hook, HookFailure, Machine, MachineEvent, Validity};
 use tradingbot::core::agent::{Exit, Leadership};
 use tradingbot::core::gate::Passage;
 use tradingbot::core::time::Mono;
@@ -66,7 +66,7 @@ impl Machine for Inside {
         sleep(self.random.millis(0, 30)).boxed()
     }
 
-    fn call(&mut self, _hook: Hook, _role: Leadership) -> BoxFuture<'static, Result<(), String>> {
+    fn call(&mut self, _hook: Hook, _role: Leadership) -> BoxFuture<'static, Result<(), HookFailure>> {
         let time = self.random.millis(5, 300);
         async move {
             sleep(time).await;
