@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::backups;
-use super::timeline::steps;
+use super::timeline::{steps, stop_steps};
 use super::times::{ago, seconds};
 use crate::api::bot::TradingBot;
-use crate::api::bot_status::{AccountState, AccountStatus, Block, MoveStatus, TradingBotStatus};
+use crate::api::bot_status::{
+    AccountState, AccountStatus, Block, MoveStatus, ShutdownStatus, StepReport, TradingBotStatus,
+};
 
 /// How many finished moves are shown.
 const SHOWN_MOVES: usize = 5;
@@ -65,6 +67,11 @@ pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
     attention(bot, &status, &mut text);
     if let Some(backup) = &status.backup {
         backups::section(backup, now, &mut text);
+    }
+    if let Some(last) = status.last_shutdown.as_ref().filter(|last| !is_of_a_move(last, &status)) {
+        let _ = writeln!(text, "\nLast stop\n  Epoch {}: {}, {} ago", last.epoch, last.pod, ago(&last.time, now));
+        let _ = writeln!(text, "    {}", stop_steps(&last.steps));
+        step_lines(&last.steps, &mut text);
     }
     if let Some(current) = &status.failover.current {
         text.push_str("\nUnder way\n");
@@ -171,6 +178,19 @@ fn advice(block: Block, bot: &TradingBot, status: &TradingBotStatus) -> String {
     }
 }
 
+/// Whether the stop is told with the move that it was for.
+fn is_of_a_move(stop: &ShutdownStatus, status: &TradingBotStatus) -> bool {
+    let moves = status.failover.current.iter().chain(status.failover.history.first());
+    moves.into_iter().any(|of| of.fenced_time.as_ref() == Some(&stop.time))
+}
+
+/// Why steps did not succeed.
+fn step_lines(steps: &[StepReport], text: &mut String) {
+    for step in steps.iter().filter(|step| !step.message.is_empty()) {
+        let _ = writeln!(text, "    {:>11}  {}: {}", "", step.name, step.message);
+    }
+}
+
 fn move_lines(of: &MoveStatus, now: Timestamp, text: &mut String) {
     let from = of.from.as_deref().unwrap_or("nobody");
     let to = of.to.as_deref().unwrap_or("?");
@@ -178,6 +198,7 @@ fn move_lines(of: &MoveStatus, now: Timestamp, text: &mut String) {
     for step in steps(of) {
         let _ = writeln!(text, "    +{:>10}  {}", step.after, step.what);
     }
+    step_lines(&of.shutdown, text);
     for discrepancy in of.reconciliation.iter().flat_map(|r| &r.discrepancies) {
         let _ = writeln!(text, "    {:>11}  discrepancy: {discrepancy}", "");
     }
@@ -235,6 +256,24 @@ pub mod tests {
         assert!(text.contains("  Epoch 7: doge-0 to doge-1, 20 min ago\n"), "{text}");
         assert!(text.contains("    +   8.000 s  doge-0 has stopped (LeaseExpired)\n"), "{text}");
         assert!(!text.contains("Needs attention"), "{text}");
+    }
+
+    #[test]
+    fn a_stop_that_no_move_followed_is_shown_with_its_steps() {
+        let mut status = trading();
+        let steps = json!([
+            {"name": "cancel-orders", "result": "Succeeded", "milliseconds": 1203},
+            {"name": "flush", "result": "Failed", "milliseconds": 7, "message": "the flush hook ended with exit code 1."},
+        ]);
+        status["lastShutdown"] = json!({"time": "2026-11-18T09:10:00Z", "pod": "doge-1", "epoch": 8, "steps": steps});
+        let text = detail(&bot("doge", status.clone()), now());
+        let expected = "\nLast stop\n  Epoch 8: doge-1, 10 min ago\n    \
+            cancel-orders succeeded in 1.203 s, flush failed after 0.007 s\n                 \
+            flush: the flush hook ended with exit code 1.\n";
+        assert!(text.contains(expected), "{text}");
+        // One that is told with its move is not told twice.
+        status["lastShutdown"]["time"] = status["failover"]["history"][0]["fencedTime"].clone();
+        assert!(!detail(&bot("doge", status), now()).contains("Last stop"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::times::{between, clock, seconds};
-use crate::api::bot_status::{MoveStatus, TradingBotStatus};
+use crate::api::bot_status::{MoveStatus, StepReport, StepResult, TradingBotStatus};
 
 /// One step of a move that was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub fn steps(of: &MoveStatus) -> Vec<Step> {
         (Some(evidence), Some(by)) => format!("{from} has stopped ({evidence:?} by {by})"),
         (Some(evidence), None) => format!("{from} has stopped ({evidence:?})"),
         (None, _) => format!("{from} has stopped"),
+    };
+    let evidence = match of.shutdown.as_slice() {
+        [] => evidence,
+        steps => format!("{evidence}: {}", stop_steps(steps)),
     };
     let report = of.reconciliation.as_ref().map_or("no reconciliation was needed".to_owned(), |r| {
         let more = match r.discrepancies.len() {
@@ -52,6 +56,17 @@ pub fn steps(of: &MoveStatus) -> Vec<Step> {
         Some(Step { after: between(&of.suspected_time, &at), at, what: what.trim_end_matches(": ").to_owned() })
     })
     .collect()
+}
+
+/// What the steps of a stop came to, a part of a sentence.
+pub fn stop_steps(steps: &[StepReport]) -> String {
+    let text = |step: &StepReport| match step.result {
+        StepResult::Skipped => format!("{} skipped", step.name),
+        StepResult::Succeeded => format!("{} succeeded in {}", step.name, seconds(step.milliseconds)),
+        StepResult::Failed => format!("{} failed after {}", step.name, seconds(step.milliseconds)),
+        StepResult::TimedOut => format!("{} timed out after {}", step.name, seconds(step.milliseconds)),
+    };
+    steps.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// `ContainerTerminated` as `Container terminated`.
@@ -168,6 +183,28 @@ pub mod tests {
                 "09:00:09.200  doge  +9.200 s  doge-1 trades, after 9.200 s",
                 "09:00:15.000  doge  Active  So it is.",
             ]
+        );
+    }
+
+    #[test]
+    fn a_stop_says_what_its_steps_came_to() {
+        let step = |name: &str, result: StepResult, milliseconds: u64| {
+            serde_json::from_value(serde_json::json!({"name": name, "result": result, "milliseconds": milliseconds}))
+                .unwrap()
+        };
+        let of = MoveStatus {
+            shutdown: vec![
+                step("cancel-orders", StepResult::Succeeded, 1_203),
+                step("flush", StepResult::TimedOut, 30_000),
+                step("ping", StepResult::Failed, 4),
+                step("demote", StepResult::Skipped, 0),
+            ],
+            ..finished()
+        };
+        assert_eq!(
+            steps(&of)[1].what,
+            "doge-0 has stopped (LeaseExpired): cancel-orders succeeded in 1.203 s, flush timed out after 30.000 s, \
+             ping failed after 0.004 s, demote skipped"
         );
     }
 

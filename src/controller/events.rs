@@ -9,6 +9,7 @@ use tracing::debug;
 
 use crate::core::account::BotRef;
 use crate::core::failover::{AccountState, Phase, Record, RestoreOutcome, RestoreStep};
+use crate::core::shutdown::{Shutdown, StepResult};
 
 /// What is worth telling about the step from one record to the next, oldest first.
 pub fn between(before: &Record, after: &Record) -> Vec<Event> {
@@ -37,6 +38,7 @@ pub fn between(before: &Record, after: &Record) -> Vec<Event> {
         let note = format!("{} is known not to trade any more; the evidence is {evidence:?}.", ledger.pod.name);
         tell(EventType::Normal, "Fenced", note);
     }
+    shutdown(before, after, &mut tell);
     if after.epoch > before.epoch
         && let Some(to) = after.current.as_ref().and_then(|m| m.to.as_ref())
     {
@@ -58,6 +60,23 @@ pub fn between(before: &Record, after: &Record) -> Vec<Event> {
         tell(EventType::Normal, "Suspended", after.message.clone());
     }
     events
+}
+
+/// That not all steps of a stop succeeded.
+fn shutdown(before: &Record, after: &Record, tell: &mut impl FnMut(EventType, &str, String)) {
+    let Some(Shutdown { at: _, pod, epoch, steps }) = &after.last_shutdown else { return };
+    if before.last_shutdown.as_ref().is_some_and(|earlier| earlier.epoch == *epoch) {
+        return;
+    }
+    let unfinished = steps.iter().filter(|step| step.result != StepResult::Succeeded);
+    let unfinished: Vec<_> = unfinished.map(|step| format!("{} {}", step.name, step.result.as_str())).collect();
+    if !unfinished.is_empty() {
+        let note = format!(
+            "{pod} has stopped in epoch {epoch}, but not all of its steps succeeded: {}. See status.lastShutdown.",
+            unfinished.join(", ")
+        );
+        tell(EventType::Warning, "ShutdownIncomplete", note);
+    }
 }
 
 /// How far a restore has come.
@@ -142,10 +161,31 @@ mod tests {
     use super::*;
     use crate::core::failover::{Block, Move, Reason, Restore, Trigger};
     use crate::core::ids::{Epoch, PodRef};
+    use crate::core::shutdown::StepReport;
     use crate::core::time::Wall;
 
     fn reasons(before: &Record, after: &Record) -> Vec<String> {
         between(before, after).into_iter().map(|e| e.reason).collect()
+    }
+
+    #[test]
+    fn a_stop_whose_steps_did_not_all_succeed_is_told_once() {
+        let stopped = |epoch, result| {
+            let step =
+                |name: &str, result| StepReport { name: name.into(), result, milliseconds: 7, message: String::new() };
+            let steps = vec![step("cancel-orders", StepResult::Succeeded), step("flush", result)];
+            let stop = Shutdown { at: Wall(3), pod: "doge-0".into(), epoch: Epoch(epoch), steps };
+            Record { last_shutdown: Some(stop), ..Record::default() }
+        };
+        let (well, badly) = (stopped(1, StepResult::Succeeded), stopped(2, StepResult::TimedOut));
+        assert!(reasons(&Record::default(), &well).is_empty());
+        assert_eq!(reasons(&well, &badly), ["ShutdownIncomplete"]);
+        let note = between(&well, &badly)[0].note.clone().unwrap();
+        assert!(
+            note.contains("doge-0 has stopped in epoch 2, but not all") && note.contains(": flush TimedOut."),
+            "{note}"
+        );
+        assert!(reasons(&badly, &badly).is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod input;
 mod install;
 mod lease_policy;
 mod ledger_policy;
+mod lifecycle;
 mod merge;
 mod operation;
 mod operation_policy;

@@ -66,6 +66,7 @@ pub enum Act {
     Stores(u8),
     Answers,
     TimesOut,
+    StepEnds,
     BotStops,
     BotExits,
     ContainerDies,
@@ -111,7 +112,7 @@ impl Agent {
     }
 }
 
-fn setup(agent: &Agent) -> Setup {
+fn setup(agent: &Agent, stop_steps: u8) -> Setup {
     Setup {
         path: OrderPath::Killed,
         pod: pod(agent.index),
@@ -120,7 +121,7 @@ fn setup(agent: &Agent) -> Setup {
         in_place_restarts: 0,
         reconcile_restarts: false,
         promote_hook: false,
-        stop_steps: 0,
+        stop_steps,
         stop: TICK / 2,
         switch_every: None,
         credentials: false,
@@ -180,6 +181,7 @@ pub fn sends(model: &Model, world: &mut World, i: usize, act: Act, after: u8) ->
 /// One agent in the middle of a reaction.
 struct Turn<'a> {
     counts: &'a Counts,
+    stop_steps: u8,
     agent: Agent,
     lease: Option<Interned<LeaseRecord>>,
     stored: Option<Interned<LeaseRecord>>,
@@ -187,7 +189,8 @@ struct Turn<'a> {
 }
 
 fn react(model: &Model, agent: &Agent, lease: Option<Interned<LeaseRecord>>, act: Act) -> Option<Reaction> {
-    let mut turn = Turn { counts: &model.counts, agent: agent.clone(), lease, stored: None, orders: None };
+    let (counts, stop_steps) = (&model.counts, model.bounds.stop_steps);
+    let mut turn = Turn { counts, stop_steps, agent: agent.clone(), lease, stored: None, orders: None };
     turn.act(act).then(|| {
         requests::renumber(&mut turn.agent);
         Reaction { agent: Interned::new(turn.agent), stored: turn.stored, orders: turn.orders }
@@ -227,6 +230,10 @@ impl Turn<'_> {
                 self.agent.reply = None;
                 self.agent.requests.iter_mut().for_each(|request| request.awaited = false);
                 self.input(Input::Wrote(number, Outcome::Unknown));
+            }
+            Act::StepEnds => {
+                let Process::ShuttingDown(step) = self.agent.state.process else { return false };
+                self.input(Input::Stepped(step));
             }
             Act::BotStops => {
                 let asked = matches!(self.agent.state.process, Process::Terminating(_));
@@ -289,7 +296,7 @@ impl Turn<'_> {
 
     /// One input, and everything that follows from it without anybody else.
     fn feed(&mut self, input: Input) {
-        let setup = setup(&self.agent);
+        let setup = setup(&self.agent, self.stop_steps);
         let mut inputs = VecDeque::from([input]);
         for _ in 0..20 {
             let Some(input) = inputs.pop_front() else { return };
@@ -326,9 +333,9 @@ impl Turn<'_> {
             }
             Effect::Drain => inputs.push_back(Input::Drained),
             Effect::Exit => self.ends(),
-            Effect::Guard(_) | Effect::Gate(_) | Effect::Signal => {}
+            // A step takes its time: that it ends is an event of its own.
+            Effect::Guard(_) | Effect::Gate(_) | Effect::Signal | Effect::Step(_) => {}
             Effect::Promote
-            | Effect::Step(_)
             | Effect::CallSwitch
             | Effect::AbandonSwitch
             | Effect::ReadCredentials

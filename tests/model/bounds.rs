@@ -14,6 +14,8 @@ pub struct Bounds {
     pub faults: Faults,
     /// A reconciliation Job runs before anybody trades.
     pub reconciles: bool,
+    /// The steps before a bot that trades gets SIGTERM.
+    pub stop_steps: u8,
     /// By how many percent an operator's clock runs faster than an agent's. The tolerance is
     /// [`crate::core::silence::TOLERANCE_PERCENT`].
     pub faster: u32,
@@ -114,6 +116,9 @@ impl fmt::Display for Bounds {
         )?;
         if !self.reduced {
             f.write_str(", all states told apart")?;
+        }
+        if self.stop_steps > 0 {
+            write!(f, ", {} steps before SIGTERM", self.stop_steps)?;
         }
         if !self.reconciles {
             f.write_str(", without reconciliation")?;

@@ -42,7 +42,7 @@ impl<const N: usize> fmt::Display for Tally<N> {
 /// Everything that is counted.
 pub struct Counts {
     /// Events that changed something.
-    events: Tally<40>,
+    events: Tally<41>,
     /// Decisions of operators, by the phase that they come to.
     phases: Tally<11>,
     /// States, by what an operator is at.
@@ -57,7 +57,7 @@ pub struct Counts {
 /// are not ready yet.
 const LEFT_OUT_PHASES: [&str; 4] = ["Pending", "Suspended", "Maintenance", "Blocked"];
 /// Hooks and restarts in place are not set up.
-const LEFT_OUT_PROCESSES: [&str; 2] = ["Demoting", "Waiting"];
+const LEFT_OUT_PROCESSES: [&str; 1] = ["Waiting"];
 
 impl Default for Counts {
     fn default() -> Self {
@@ -103,6 +103,7 @@ impl Default for Counts {
                 "LeaseDeleted",
                 "SwitchoverAsked",
                 "OrderArrives",
+                "StepEnds",
             ]),
             phases: Tally::of([
                 "Pending",
@@ -122,7 +123,7 @@ impl Default for Counts {
                 "Gone",
                 "Running",
                 "Terminating",
-                "Demoting",
+                "ShuttingDown",
                 "Waiting",
                 "Starting",
                 "Sweeping",
@@ -190,6 +191,7 @@ impl Counts {
         let stops = bounds.faults.asked + bounds.faults.pods > 0;
         let processes = self.processes.never().filter(|word| !LEFT_OUT_PROCESSES.contains(word));
         let processes = processes.filter(|word| stops || *word != "Terminating");
+        let processes = processes.filter(|word| (stops && bounds.stop_steps > 0) || *word != "ShuttingDown");
         let stages = self.stages.never().filter(|word| bounds.faults.crashes > 0 || *word != "Clearing");
         // An agent whose bot still runs sees that the Lease is another's where something was decided on what was heard late.
         let stages = stages.filter(|word| bounds.faults.late > 0 || *word != "Lost");
@@ -214,6 +216,7 @@ fn is_possible(word: &str, bounds: &Bounds) -> bool {
         }
         "Stores" | "Answers" => faults.late > 1,
         "BotStops" => faults.asked + faults.pods > 0,
+        "StepEnds" => bounds.stop_steps > 0 && faults.asked + faults.pods > 0,
         "JobFails" => faults.failed > 0 && bounds.reconciles,
         "JobSucceeds" | "JobFound" => bounds.reconciles,
         "PodDeleted" | "KubeletEnds" | "KubeletKills" | "PodGone" | "PodForced" => faults.pods > 0,
@@ -276,5 +279,6 @@ fn kind(event: Event) -> usize {
         Event::LeaseDeleted => 37,
         Event::SwitchoverAsked => 38,
         Event::OrderArrives => 39,
+        Event::StepEnds(..) => 40,
     }
 }

@@ -95,6 +95,8 @@ pub enum Event {
     Answers(usize),
     /// An agent gives up on its last request, which stays on its way.
     RequestTimesOut(usize),
+    /// A step of a stop ends, well or not.
+    StepEnds(usize),
     /// A bot that was asked to stop does.
     BotStops(usize),
     /// A bot that trades ends by itself.
@@ -226,6 +228,7 @@ impl Model {
             when(agent.reply.is_some(), Event::Answers(i));
             when(lives && agent.state.in_flight.is_some(), Event::RequestTimesOut(i));
             let trades = agent.trades.is_some();
+            when(matches!(agent.state.process, Process::ShuttingDown(_)), Event::StepEnds(i));
             when(trades && matches!(agent.state.process, Process::Terminating(_)), Event::BotStops(i));
             when(trades, Event::BotExits(i));
             when(lives && agent.state.hold.is_some(), Event::ContainerDies(i));
@@ -292,6 +295,7 @@ impl Model {
             }
             Event::Answers(i) => acts(i, Act::Answers),
             Event::RequestTimesOut(i) => acts(i, Act::TimesOut),
+            Event::StepEnds(i) => acts(i, Act::StepEnds),
             Event::BotStops(i) => acts(i, Act::BotStops),
             Event::BotExits(i) => acts(i, Act::BotExits),
             Event::ContainerDies(i) => acts(i, Act::ContainerDies),

@@ -152,9 +152,14 @@ impl Walk<'_> {
         }
         (0..OPERATORS).for_each(|i| self.operator(Event::Round(i)));
         for i in 0..AGENTS {
-            for event in
-                [Event::Sees(i), Event::Looks(i), Event::KubeletEnds(i), Event::BotStops(i), Event::KubeletKills(i)]
-            {
+            for event in [
+                Event::Sees(i),
+                Event::Looks(i),
+                Event::KubeletEnds(i),
+                Event::StepEnds(i),
+                Event::BotStops(i),
+                Event::KubeletKills(i),
+            ] {
                 self.may(event);
                 self.arrives(i);
             }

@@ -1,5 +1,5 @@
 //! The large exploration: `make model`. Several sets of bounds, or one's own, by `kind=number` arguments that change the
-//! whole: `grants agents crashes lost deleted late failed pods overdue asked`, and `faster overrun reduced`. Besides, for
+//! whole: `grants agents crashes lost deleted late failed pods overdue asked`, and `faster overrun stop-steps reduced`. Besides, for
 //! each: `minutes`, `mebibytes` and `threads`, and `one-in`, for the states from which trading must resume.
 
 use std::process::ExitCode;
@@ -31,6 +31,7 @@ fn whole() -> Bounds {
         agents: 3,
         faults: Faults { crashes: 2, lost: 2, deleted: 1, grants: 3, ..Faults::default() },
         reconciles: true,
+        stop_steps: 0,
         faster: TOLERANCE_PERCENT,
         overrun: 0,
         gate: true,
@@ -96,6 +97,7 @@ fn sets(bounds: &mut Bounds, name: &str, few: u8, number: u32) -> bool {
         "asked" => faults.asked = few,
         "faster" => bounds.faster = number,
         "overrun" => bounds.overrun = number,
+        "stop-steps" => bounds.stop_steps = few,
         "reduced" => bounds.reduced = few > 0,
         _ => return false,
     }

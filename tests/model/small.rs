@@ -25,7 +25,16 @@ const NONE: Faults =
 
 fn bounds(grants: u8, agents: usize, faults: Faults) -> Bounds {
     let faults = Faults { grants, ..faults };
-    Bounds { agents, faults, reconciles: true, faster: TOLERANCE_PERCENT, overrun: 0, gate: true, reduced: true }
+    Bounds {
+        agents,
+        faults,
+        reconciles: true,
+        stop_steps: 0,
+        faster: TOLERANCE_PERCENT,
+        overrun: 0,
+        gate: true,
+        reduced: true,
+    }
 }
 
 fn limits() -> Limits {
@@ -45,7 +54,7 @@ fn explore(bounds: Bounds, one_in: u64) -> Vec<&'static str> {
     }
     assert_eq!(found.unfinished, None);
     let two = Faults { crashes: 2, lost: 2, deleted: 2, late: 2, failed: 2, pods: 2, overdue: 2, asked: 2, grants: 2 };
-    model.counts.never(&Bounds { faults: two, ..bounds })
+    model.counts.never(&Bounds { faults: two, stop_steps: 1, ..bounds })
 }
 
 /// Some kinds of faults at a time; all at once is what `make model` is for.
@@ -57,6 +66,7 @@ fn every_rule_holds_and_everything_happens() {
         bounds(3, 2, Faults { lost: 2, ..NONE }),
         bounds(2, 2, Faults { late: 1, deleted: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, failed: 1, overdue: 1, ..NONE }),
+        Bounds { stop_steps: 1, ..bounds(2, 2, Faults { crashes: 1, pods: 1, asked: 1, ..NONE }) },
         bounds(1, 2, Faults { crashes: 1, lost: 1, late: 1, ..NONE }),
         bounds(1, 2, Faults { late: 2, ..NONE }),
         bounds(3, 3, NONE),
@@ -90,6 +100,7 @@ fn what_is_taken_for_one_leaves_nothing_out() {
         bounds(2, 2, Faults { lost: 1, deleted: 1, ..NONE }),
         bounds(1, 2, Faults { late: 1, failed: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, ..NONE }),
+        Bounds { stop_steps: 1, ..bounds(2, 2, Faults { asked: 1, ..NONE }) },
     ];
     for bounds in runs {
         let mut reduced = Model::new(bounds);
