@@ -14,6 +14,7 @@ mod lease;
 mod page;
 mod processes;
 mod proxy;
+mod shutdown;
 mod sockets;
 mod start;
 mod switch;

@@ -66,7 +66,7 @@ fn every_rule_holds_and_everything_happens() {
         bounds(3, 2, Faults { lost: 2, ..NONE }),
         bounds(2, 2, Faults { late: 1, deleted: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, failed: 1, overdue: 1, ..NONE }),
-        Bounds { stop_steps: 1, ..bounds(2, 2, Faults { crashes: 1, pods: 1, asked: 1, ..NONE }) },
+        Bounds { stop_steps: 1, ..bounds(2, 2, Faults { pods: 1, asked: 1, ..NONE }) },
         bounds(1, 2, Faults { crashes: 1, lost: 1, late: 1, ..NONE }),
         bounds(1, 2, Faults { late: 2, ..NONE }),
         bounds(3, 3, NONE),
