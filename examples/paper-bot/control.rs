@@ -1,4 +1,5 @@
-//! How tests make the bot misbehave: `POST /control/crash`, `/hang`, `/ignore-sigterm`, `/daemonise`.
+//! How tests make the bot misbehave: `POST /control/crash`, `/hang`, `/ignore-sigterm`, `/daemonise`; and how a step of
+//! its stop makes it place no more orders: `/pause`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What was asked of the bot.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ struct Asked {
     hang: AtomicBool,
     daemonise: Notify,
     daemonised: Notify,
+    /// An order is being placed.
+    placing: watch::Sender<bool>,
 }
 
 impl Controls {
@@ -38,6 +41,11 @@ impl Controls {
 
     pub fn hangs(&self) -> bool {
         self.0.hang.load(Ordering::Relaxed)
+    }
+
+    /// The trader begins to place an order, or has its answer.
+    pub fn placing(&self, now: bool) {
+        self.0.placing.send_replace(now);
     }
 
     /// Waits until the trader shall hand its work to a daemon.
@@ -64,6 +72,7 @@ pub fn router(controls: Controls) -> Router {
     Router::new()
         .route("/control/crash", post(crash))
         .route("/control/hang", post(hang))
+        .route("/control/pause", post(pause))
         .route("/control/ignore-sigterm", post(ignore_sigterm))
         .route("/control/daemonise", post(daemonise))
         .with_state(controls)
@@ -77,6 +86,14 @@ async fn crash() {
 async fn hang(State(controls): State<Controls>) -> &'static str {
     controls.hang();
     "trading has stopped, the process lives\n"
+}
+
+/// Answers when no order is on its way any more, so that whoever cancels next misses none.
+async fn pause(State(controls): State<Controls>) -> &'static str {
+    controls.hang();
+    // The sender is there for as long as the controls are.
+    let _ = controls.0.placing.subscribe().wait_for(|placing| !placing).await;
+    "no order is placed any more, and none is on its way\n"
 }
 
 async fn ignore_sigterm(State(controls): State<Controls>) -> &'static str {

@@ -5,6 +5,7 @@
 
 #[path = "../common/args.rs"]
 mod args;
+mod cancel;
 mod control;
 #[cfg(test)]
 #[path = "../paper-exchange/exchange/mod.rs"]
@@ -39,8 +40,9 @@ async fn main() -> ExitCode {
 
 /// Everything, up to the exit code.
 async fn program(mut args: Args) -> u8 {
-    match args.subcommand().as_deref() {
-        None => {}
+    let subcommand = args.subcommand();
+    match subcommand.as_deref() {
+        None | Some("cancel") => {}
         // Hooks that succeed, and one that never returns.
         Some("promote" | "demote") => return 0,
         Some("hang") => loop {
@@ -58,7 +60,11 @@ async fn program(mut args: Args) -> u8 {
             return 2;
         }
     };
-    match run(options).await {
+    let done = match subcommand {
+        Some(_) => cancel::cancel(&options).await.map(|count| eprintln!("{count} orders were cancelled")),
+        None => run(options).await,
+    };
+    match done {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("{error}");

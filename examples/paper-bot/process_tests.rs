@@ -155,6 +155,29 @@ async fn sigterm_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn told_to_pause_and_to_cancel_it_leaves_nothing_open() {
+    let exchange = Exchange::start();
+    let mut bot = Bot::start(&exchange, "", &[]);
+    bot.pid();
+    exchange.order("token=3000&since=30").await;
+    bot.control("pause").await;
+    let cancel = |url: &str| {
+        let mut command = myself(&[&format!("cancel --exchange {url}")]);
+        command.env("TRADINGBOT_EPOCH", "3").env("TRADINGBOT_FENCING_TOKEN", "3000").env("TRADINGBOT_NAME", "doge");
+        command.stderr(Stdio::null()).status().unwrap()
+    };
+    assert!(cancel(&exchange.0).success());
+    let open = exchange.get("/v1/orders?open=true&account=doge").await;
+    assert_eq!(open["orders"], json!([]), "what was on its way is cancelled, too");
+    let told = exchange.get("/last?kind=cancelMany").await;
+    assert_eq!((&told["token"], &told["account"]), (&json!(3000), &json!("doge")));
+    assert!(told["count"].as_u64().unwrap() >= 1, "{told}");
+    exchange.until_silent().await;
+    assert_eq!(cancel("http://127.0.0.1:1").code(), Some(1), "an exchange that is not there cancels nothing");
+    assert_eq!(exchange.get("/audit").await["ok"], true);
+}
+
+#[tokio::test]
 async fn a_failing_exchange_never_stops_it() {
     let exchange = Exchange::start();
     let mut bot = Bot::start(&exchange, "", &[]);

@@ -63,7 +63,10 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
             }
             allowed
         };
-        if let Err(error) = desk.place(&now, allowed).await {
+        controls.placing(true);
+        let placed = desk.place(&now, allowed).await;
+        controls.placing(false);
+        if let Err(error) = placed {
             eprintln!("an order was not placed: {error}");
         }
     }
