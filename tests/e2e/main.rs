@@ -11,3 +11,4 @@ mod faults;
 mod gate;
 mod harness;
 mod privileges;
+mod shutdown;
