@@ -29,8 +29,8 @@ pub struct ShutdownStep {
     /// A request to the bot on 127.0.0.1; it succeeds with a 2xx answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpHook>,
-    /// After this many seconds it has failed, and the next step begins. Required, although only a rule of the schema
-    /// says so, with a sentence.
+    /// After this many seconds it has failed, and the next step begins. It has to be set.
+    // A rule of the schema says so, with a sentence that `required` does not have.
     #[serde(default)]
     #[schemars(range(max = 300))]
     pub timeout_seconds: u32,
