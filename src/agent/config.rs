@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::agent_config::{AgentConfig, StandbyMode};
+use crate::api::health_config::CheckConfig;
 use crate::api::names;
 use crate::core::agent::Setup;
 use crate::core::ids::{BootId, PodRef};
@@ -120,6 +121,7 @@ pub fn setup(config: &AgentConfig, pod: PodRef, boot: BootId) -> Setup {
         stop: Duration::from_secs(config.stop_seconds),
         switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
         credentials: config.credentials.is_some(),
+        checks: config.checks.iter().map(CheckConfig::to_decide).collect(),
         path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
     }
 }

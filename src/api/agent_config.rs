@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::health_config::CheckConfig;
+
 /// The agent's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -32,6 +34,9 @@ pub struct AgentConfig {
     /// The keys of the exchange, for the bot that trades.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsConfig>,
+    /// What is checked; the index of a check is its number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckConfig>,
     /// The pod shares its node's network: what is in there is not the bot's alone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub host_network: bool,

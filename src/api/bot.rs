@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use super::agent_config::StandbyMode;
 pub use super::backup::Backup;
 use super::bot_status::TradingBotStatus;
+pub use super::health::Health;
 pub use super::hooks::{DeadMansSwitch, ExecHook, Header, Hook, Hooks, HttpHook, SecretRef};
 use super::names::OBJECT_NAME;
 pub use crate::core::failover::{MoveKind, OnFailure};
@@ -68,6 +69,9 @@ pub struct TradingBotSpec {
     /// What is called when a pod is to trade, and when it is to stop.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What the agents check.
+    #[serde(default)]
+    pub health: Health,
     /// How soon a silent active is given up.
     #[serde(default)]
     pub leadership: Leadership,

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::backup_status::{BackupStatus, RestoreStatus};
+pub use super::health::{CheckStatus, HealthStatus};
 pub use crate::core::failover::{AccountState, Block, Evidence, Phase, Reason, Trigger};
 pub use crate::core::lease::OnApiServerLoss;
 pub use crate::core::report::{Balance, Report};
@@ -57,6 +58,9 @@ pub struct TradingBotStatus {
     /// The restore that is being carried out, or that failed half-way. Nobody is granted the Lease while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<RestoreStatus>,
+    /// How the active's checks stand. Absent: none runs where the bot trades.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
     /// How many pods there are.
     pub replicas: u32,
     /// Selects the bot's pods.

@@ -57,11 +57,12 @@ fn bot() -> CustomResourceDefinition {
             schema::drop_descriptions_below(&mut backup["resources"]);
             schema::refine_retention(&mut backup["schedules"]["items"]["properties"]["retention"]);
             schema::merge_by_name(&mut backup["schedules"]);
+            schema::merge_by_name(&mut spec["health"]["properties"]["checks"]);
             spec["reconciliation"]["properties"]["runOn"]["x-kubernetes-list-type"] = json!("set");
             spec["hooks"]["properties"]["promote"]["properties"]["http"]["properties"]["headers"]["x-kubernetes-list-type"] =
                 json!("atomic");
         },
-        &[rules::BOT, rules::BACKUP],
+        &[rules::BOT, rules::BACKUP, rules::HEALTH],
     )
 }
 

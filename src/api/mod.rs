@@ -20,6 +20,9 @@ pub mod bot_status;
 #[cfg(feature = "schema")]
 pub mod crds;
 #[cfg(feature = "schema")]
+pub mod health;
+pub mod health_config;
+#[cfg(feature = "schema")]
 mod hooks;
 pub mod lease;
 pub mod names;

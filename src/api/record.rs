@@ -34,6 +34,8 @@ pub struct Seen {
     pub target: Duration,
     /// What is known of the backups.
     pub backup: Option<BackupStatus>,
+    /// How the active's checks stand.
+    pub health: Option<HealthStatus>,
     /// The conditions.
     pub conditions: Vec<Condition>,
 }
@@ -61,8 +63,19 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         account,
         restore,
     } = record;
-    let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, backup, conditions } =
-        seen;
+    let Seen {
+        bot,
+        generation,
+        desired_replicas,
+        replicas,
+        ready_standbys,
+        node,
+        zone,
+        target,
+        backup,
+        health,
+        conditions,
+    } = seen;
     let desired = desired_replicas.saturating_sub(1);
     TradingBotStatus {
         observed_generation: generation,
@@ -101,6 +114,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         account: account.as_ref().map(account_status),
         backup,
         restore: restore.as_ref().map(restore_status),
+        health,
         replicas,
         selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
         conditions,
@@ -127,6 +141,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         account,
         backup: _,
         restore,
+        health: _,
         replicas: _,
         selector: _,
         conditions: _,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::agent_config::CREDENTIALS_SECONDS;
 use super::backup::{Destination, Runner};
 use super::bot::*;
+use super::health::{HealthCheck, HttpCheck, HttpFreshness};
 use crate::core::failover;
 use crate::core::gate::HostRule;
 use crate::core::lease::Terms;
@@ -26,6 +27,7 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         template: _,
         volume_claim_templates: _,
         hooks,
+        health: _,
         leadership,
         failover,
         reconciliation,
@@ -141,6 +143,13 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
         .chain(reload)
         .flatten()
         .any(|http| http.basic_auth_secret_ref.as_ref().is_some_and(|named| named.name == secret));
+    if let Some(check) = spec.health.checks.iter().find(|check| check_secret(check) == Some(secret)) {
+        return Some(format!(
+            "The check '{}' of spec.health gives every pod the Secret '{secret}', which spec.credentials keeps from \
+             standbys: use another Secret there.",
+            check.name
+        ));
+    }
     if let Some(place) = spec.backup.as_ref().and_then(|backup| backup_secret(backup, secret)) {
         return Some(format!(
             "The {place} of spec.backup gives the pods of backups the Secret '{secret}', which spec.credentials keeps for \
@@ -157,6 +166,21 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
         "The {place} gives every pod the Secret '{secret}', which spec.credentials keeps from standbys: remove it there, \
          or use another Secret."
     ))
+}
+
+/// The Secret that a check needs, if it does.
+pub fn check_secret(check: &HealthCheck) -> Option<&str> {
+    let HealthCheck { http, freshness, postgres, redis, .. } = check;
+    let fresh = freshness.as_ref().and_then(|freshness| freshness.http.as_ref());
+    let request = match (http, fresh) {
+        (Some(HttpCheck { request, .. }), _) | (None, Some(HttpFreshness { request, .. })) => Some(request),
+        (None, None) => None,
+    };
+    let named = request
+        .and_then(|request| request.basic_auth_secret_ref.as_ref())
+        .or_else(|| postgres.as_ref()?.secret_ref.as_ref())
+        .or_else(|| redis.as_ref()?.secret_ref.as_ref());
+    named.map(|secret| secret.name.as_str())
 }
 
 /// Where pods of backups, verifications and restores get a Secret.
@@ -197,6 +221,8 @@ struct PodSource<'a> {
     gate: Option<GateSource<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<&'a Credentials>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    checks: &'a [HealthCheck],
 }
 
 /// What of the gate pods are made from; the NetworkPolicy itself is not.
@@ -219,6 +245,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         template,
         volume_claim_templates,
         hooks,
+        health: Health { checks },
         leadership: _,
         failover,
         reconciliation: _,
@@ -242,6 +269,7 @@ pub fn revision(spec: &TradingBotSpec) -> String {
             canary: gate.network_policy.is_some(),
         }),
         credentials: credentials.as_ref(),
+        checks,
     };
     // Maps in it are ordered, so the same spec always gives the same text.
     let text = serde_json::to_vec(&source).unwrap_or_default();

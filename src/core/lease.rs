@@ -2,7 +2,7 @@
 //!
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
-//! writes `boot`, `renew`, `state`, `path`, `reason`, and clears `holder` to release.
+//! writes `boot`, `renew`, `state`, `path`, `health`, `reason`, and clears `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -271,6 +271,8 @@ pub struct LeaseRecord {
     pub state: AgentState,
     /// How it says that orders are fenced.
     pub path: OrderPath,
+    /// Which of its checks do not pass, as [`super::health::note`] writes it.
+    pub health: String,
     /// Why it released, `<Word>: <sentence>`.
     pub reason: String,
     /// For `Restarted`: the later boot that says so.

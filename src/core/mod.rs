@@ -8,6 +8,7 @@ pub mod agent;
 pub mod backup;
 pub mod failover;
 pub mod gate;
+pub mod health;
 pub mod ids;
 pub mod lease;
 pub mod report;

@@ -124,6 +124,7 @@ fn setup(agent: &Agent) -> Setup {
         stop: TICK / 2,
         switch_every: None,
         credentials: false,
+        checks: Vec::new(),
     }
 }
 

@@ -129,6 +129,7 @@ impl<M: Machine> Shell<M> {
             }
             MachineEvent::Credentials(result) => self.feed(Input::Credentials(result)),
             MachineEvent::Path(path) => self.feed(Input::Path(path)),
+            MachineEvent::Health(round, verdicts) => self.feed(Input::Health(round, verdicts)),
         }
     }
 

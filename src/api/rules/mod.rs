@@ -1,8 +1,10 @@
 //! What the API server refuses, as CEL rules with sentences that say what to change.
 
 mod backup;
+mod health;
 
 pub use backup::RULES as BACKUP;
+pub use health::RULES as HEALTH;
 
 /// One rule.
 pub struct Rule {

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::common::{name, namespace};
+use super::health;
 use crate::api::agent_config::{
     AgentConfig, CredentialsConfig, GateConfig, HookAction, HookCall, KeyVariable, PeriodicCall,
 };
@@ -15,6 +16,7 @@ use crate::api::bot::{
     CredentialVariable, Credentials, DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, OrderGate, TradingBot,
     TradingBotSpec,
 };
+use crate::api::health_config::HEALTH_SECRETS_DIR;
 use crate::api::names::*;
 use crate::api::wanted::{reconciles_restarts, stop_seconds};
 
@@ -22,6 +24,7 @@ use crate::api::wanted::{reconciles_restarts, stop_seconds};
 const AGENT: &str = "tradingbot-agent";
 const CREDENTIALS: &str = "tradingbot-credentials";
 const HOOK_SECRETS: &str = "tradingbot-hooks";
+const HEALTH_SECRETS: &str = "tradingbot-health";
 const RUN: &str = "tradingbot-run";
 /// The user that our images run as.
 pub const USER: i64 = 65532;
@@ -71,6 +74,8 @@ pub fn volumes(spec: &TradingBotSpec) -> Vec<Volume> {
     };
     let secrets = hook_secrets(spec);
     let secrets = (!secrets.is_empty()).then(|| projected(HOOK_SECRETS, secrets));
+    let of_checks = health::secrets(spec);
+    let of_checks = (!of_checks.is_empty()).then(|| projected(HEALTH_SECRETS, of_checks));
     // In memory: the bot reads what it may do from a page in it.
     let run = Volume {
         name: RUN.into(),
@@ -81,7 +86,7 @@ pub fn volumes(spec: &TradingBotSpec) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    [binary, run, projected(CREDENTIALS, credentials())].into_iter().chain(secrets).collect()
+    [binary, run, projected(CREDENTIALS, credentials())].into_iter().chain(secrets).chain(of_checks).collect()
 }
 
 /// What the API server is talked to with, apart from whatever token the template's own containers get.
@@ -158,6 +163,9 @@ pub fn inject(container: &mut Container, bot: &TradingBot) {
     if !hook_secrets(&bot.spec).is_empty() {
         mounts.push(mount(HOOK_SECRETS, HOOK_SECRETS_DIR, true));
     }
+    if !health::secrets(&bot.spec).is_empty() {
+        mounts.push(mount(HEALTH_SECRETS, HEALTH_SECRETS_DIR, true));
+    }
 
     // Two pods of the host's network cannot share the agent's port: declared, the scheduler knows.
     let ports = container.ports.get_or_insert_default();
@@ -203,6 +211,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         template,
         volume_claim_templates: _,
         hooks: Hooks { promote, demote, dead_mans_switch },
+        health: _,
         leadership: _,
         failover,
         reconciliation: _,
@@ -223,6 +232,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
         gate: order_gate.as_ref().map(gate),
         credentials: credentials.as_ref().map(keys),
+        checks: health::checks(&bot.spec),
         host_network: template.spec.as_ref().is_some_and(|pod| pod.host_network == Some(true)),
         api_port: API_PORT,
         probe_port: PROBE_PORT,
@@ -288,7 +298,7 @@ fn field(path: &str) -> ObjectFieldSelector {
     ObjectFieldSelector { api_version: Some("v1".into()), field_path: path.to_owned() }
 }
 
-fn file(key: &str, path: String) -> KeyToPath {
+pub fn file(key: &str, path: String) -> KeyToPath {
     KeyToPath { key: key.to_owned(), path, mode: None }
 }
 

@@ -7,6 +7,7 @@ mod borrowed;
 mod claims;
 mod common;
 mod credentials;
+mod health;
 mod job;
 mod pod;
 mod policy;

@@ -34,6 +34,7 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         template: PodTemplateSpec { metadata: template_metadata, spec },
         volume_claim_templates: _,
         hooks,
+        health: _,
         leadership: _,
         failover: _,
         reconciliation: _,

@@ -5,6 +5,7 @@
 //! shell in `agent` carries the effects out, in order, and hands every outcome back as an input.
 
 mod grant;
+mod health;
 mod process;
 mod step;
 mod switch;

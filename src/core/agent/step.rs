@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::types::*;
 use crate::core::gate::Passage;
+use crate::core::health::note;
 use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::{AgentState, OnApiServerLoss, Permit, Revoke};
 use crate::core::silence::holder_deadline;
@@ -197,6 +198,7 @@ impl Machine<'_> {
             Input::Switched => self.switched(),
             // The next renewal tells it: it changes nothing that this agent does.
             Input::Path(path) => self.s.path = Some(path),
+            Input::Health(round, verdicts) => self.checked(round, verdicts),
             Input::Credentials(result) => self.credentials_read(result),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Demoted | Input::Tick => {}
@@ -207,6 +209,7 @@ impl Machine<'_> {
         self.heed_permit();
         self.run_process();
         self.drop_credentials();
+        self.check();
         self.write();
         self.switch();
         self.end();
@@ -319,7 +322,8 @@ impl Machine<'_> {
             WriteKind::ReleaseFor(_) => AgentState::Restarted,
         };
         let path = self.s.path.as_ref().unwrap_or(&self.setup.path).clone();
-        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind, path }));
+        let health = note(&self.setup.checks, &self.s.health);
+        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind, path, health }));
     }
 
     fn guard(&mut self) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::core::gate::Passage;
+use crate::core::health::{Check, Health, Verdict};
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, ReleaseReason, Revoke, Terms};
 use crate::core::time::Mono;
@@ -33,6 +34,8 @@ pub struct Setup {
     pub path: OrderPath,
     /// A bot that trades has credentials, which are read once the permit to trade is there.
     pub credentials: bool,
+    /// The checks; verdicts name them by index.
+    pub checks: Vec<Check>,
 }
 
 /// All that an agent remembers.
@@ -63,6 +66,8 @@ pub struct State {
     pub path: Option<OrderPath>,
     /// How the bot's credentials stand.
     pub credentials: Credentials,
+    /// What the checks came to.
+    pub health: Health,
 }
 
 /// A grant to this pod.
@@ -208,6 +213,8 @@ pub enum Input {
     Credentials(Result<(), String>),
     /// How orders are fenced was looked at again.
     Path(OrderPath),
+    /// What the checks of that round came to, all that are known; told on changes.
+    Health(u64, Vec<Verdict>),
     /// SIGTERM.
     Terminate,
     /// Time has passed.
@@ -280,6 +287,8 @@ pub struct Write {
     pub kind: WriteKind,
     /// How orders are fenced: what claims and renewals report.
     pub path: OrderPath,
+    /// Which checks do not pass, as [`crate::core::health::note`] writes it: what claims and renewals report.
+    pub health: String,
 }
 
 /// What a write says.

@@ -346,6 +346,7 @@ impl Round<'_> {
                 lease.renew = String::new();
                 lease.state = AgentState::Unknown;
                 lease.path = OrderPath::Unknown;
+                lease.health = String::new();
                 lease.reason = String::new();
                 lease.successor = None;
                 lease.terms = Some(terms);

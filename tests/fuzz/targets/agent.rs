@@ -80,6 +80,7 @@ impl World {
             stop: s.duration(),
             switch_every: s.maybe(Source::duration),
             path: records::path(s),
+            checks: Vec::new(),
             credentials: s.flag(),
         };
         let now = Mono { first: s.between(0, 1 << 40), second: s.between(0, 1 << 40) };

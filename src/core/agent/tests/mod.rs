@@ -47,6 +47,7 @@ impl World {
         let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
         let setup = Setup {
             path: OrderPath::Killed,
+            checks: Vec::new(),
             pod,
             boot: boot("mine"),
             hot,
