@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::narrate;
 use crate::core::agent::{Leadership, Role, Setup, State, deadline, leadership};
+use crate::core::health::Duty;
 use crate::core::lease::OnApiServerLoss;
 use crate::core::time::Mono;
 
@@ -21,6 +22,10 @@ pub struct Board {
     pub unready: Option<String>,
     /// Since when the API server could not be reached.
     pub lost_since: Option<Mono>,
+    /// What the checks are about.
+    pub duty: Option<Duty>,
+    /// Grows with every change of `duty`.
+    pub round: u64,
 }
 
 /// For how long a bot may trade if nothing more is heard.
@@ -58,6 +63,8 @@ impl Board {
             validity: Validity::of(state),
             unready: narrate::unready(setup, state, problem),
             lost_since,
+            duty: state.health.duty,
+            round: state.health.round,
         }
     }
 
@@ -97,6 +104,8 @@ mod tests {
             validity: Validity::Until(NOW.plus(Duration::from_secs(9))),
             unready: None,
             lost_since: Some(NOW.minus(silent)),
+            duty: None,
+            round: 0,
         }
     }
 

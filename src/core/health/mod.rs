@@ -102,7 +102,7 @@ pub struct Verdict {
     pub failing: bool,
     /// Since when, by the agent's wall clock.
     pub since: Wall,
-    /// Why its last run failed, a sentence; empty where it passes.
+    /// Why the run failed with which it began to fail, a sentence; empty where it passes.
     pub error: String,
 }
 

@@ -20,7 +20,7 @@ pub struct Noted {
     /// Since when it fails, in UTC; empty where that is not known yet.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub since: String,
-    /// Why its last run failed, cut where the note would be too long.
+    /// Why it fails, cut where the note would be too long.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
 }

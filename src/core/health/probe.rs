@@ -42,6 +42,9 @@ pub struct CheckState {
     pub run: u32,
     /// Why the last run failed, a sentence; `None` where it succeeded or there was none.
     pub error: Option<String>,
+    /// Why the run failed with which it began to fail: told, because the next one often has the same reason in other
+    /// words, such as an age in seconds.
+    pub cause: String,
     /// How long the last run took that succeeded.
     pub latency: Option<Duration>,
 }
@@ -85,6 +88,7 @@ pub fn probed(
     state.run = state.run.saturating_add(1);
     if state.run >= threshold {
         (state.standing, state.since, state.run) = (next, at, 0);
+        state.cause = state.error.clone().unwrap_or_default();
     }
     state
 }
@@ -105,8 +109,7 @@ pub fn verdicts<'a>(states: impl IntoIterator<Item = (u8, &'a CheckState)>) -> V
     known
         .map(|(check, state)| {
             let failing = state.standing == Standing::Failing;
-            let error = state.error.clone().filter(|_| failing).unwrap_or_default();
-            Verdict { check, failing, since: state.since, error }
+            Verdict { check, failing, since: state.since, error: state.cause.clone() }
         })
         .collect()
 }
