@@ -8,6 +8,8 @@ mod json_path;
 mod moment;
 mod note;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 pub use decimal::Decimal;
 pub use json_path::JsonPath;

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod gate;
+mod health;
 mod leaving;
 mod renewing;
 mod restarting;
@@ -137,6 +138,9 @@ impl World {
             return Outcome::Refused(Some(self.lease.clone()));
         }
         self.lease.renew = format!("{me}/{}", write.number);
+        if matches!(write.kind, WriteKind::Claim | WriteKind::Renew(_)) {
+            self.lease.health.clone_from(&write.health);
+        }
         match &write.kind {
             WriteKind::Claim => {
                 self.lease.boot = Some(me);
