@@ -27,13 +27,13 @@ pub(super) async fn check(
 ) -> Result<(), String> {
     let (cpu, disks) = (cpu.clone(), disks.to_vec());
     disk.look(move || {
-        let counts = Counts::of(Path::new(ROOT), &own_group())?;
+        let counts = || Counts::of(Path::new(ROOT), &own_group());
         if let Some(most) = memory_percent {
-            let (used, limit) = counts.memory()?;
+            let (used, limit) = counts()?.memory()?;
             within("The container's memory", used, limit, most)?;
         }
         if let Some(most) = cpu_percent {
-            counts.cpu(&cpu, most)?;
+            counts()?.cpu(&cpu, most)?;
         }
         for (path, most) in &disks {
             let (used, all) = space(path)?;

@@ -121,3 +121,26 @@ const DECIMAL_VALUE: &str = concat!(
     "')"
 );
 const DECIMAL_MESSAGE: &str = "The value of GreaterThan and LessThan in a JSON assertion is a decimal number in quotes, such as \"0\" or \"0.015\": correct it.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::health::JsonPath;
+
+    /// The rules of this schema that ask for this.
+    fn rules_with(text: &str) -> usize {
+        RULES.iter().filter(|rule| rule.rule.contains(text)).count()
+    }
+
+    #[test]
+    fn every_place_with_a_json_path_asks_for_one_that_the_agent_can_follow() {
+        assert_eq!(rules_with(json_path!()), 3);
+    }
+
+    #[test]
+    fn what_the_sentence_gives_as_examples_can_be_followed() {
+        for path in ["$", "$.ticker.bids[0]", "$[\"last price\"]", "$.current_price"] {
+            assert!(JsonPath::parse(path).is_ok(), "{path}");
+        }
+    }
+}
