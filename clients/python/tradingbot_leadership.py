@@ -30,7 +30,7 @@ _HEADER = struct.Struct("<8sQ")
 _STATE = struct.Struct("<6Q")
 _BEGIN, _END = 64, 64 + _STATE.size
 _BOOT = slice(128, 256)
-_ROLES = ("standby", "candidate", "active", "demoting")
+_ROLES = ("standby", "candidate", "active", "demoting", "paused")
 _ACTIVE = 2
 _NEVER = 2**64 - 1
 # Many times what a write takes. When they are not enough the writer is stopped in the middle of one.
@@ -43,7 +43,7 @@ class Check(NamedTuple):
     may_trade: bool
     """Whether an order may be sent now."""
     role: str
-    """standby, candidate, active or demoting; unknown where the page could not be read whole. active without may_trade:
+    """standby, candidate, active, demoting or paused; unknown where the page could not be read whole. active without may_trade:
     the time has run out and the agent has not said so yet."""
     epoch: int
     """The epoch that the pod holds, or 0."""

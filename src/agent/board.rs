@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::narrate;
 use crate::core::agent::{Leadership, Role, Setup, State, deadline, leadership};
+use crate::core::health::Duty;
 use crate::core::lease::OnApiServerLoss;
 use crate::core::time::Mono;
 
@@ -15,18 +16,22 @@ const STALE: Duration = Duration::from_secs(15);
 pub struct Board {
     /// For the bot.
     pub leadership: Leadership,
-    /// For how long the bot may trade.
+    /// For how long the bot holds its permit; it may trade unless trading pauses.
     pub validity: Validity,
     /// Why this pod is not ready, a sentence.
     pub unready: Option<String>,
     /// Since when the API server could not be reached.
     pub lost_since: Option<Mono>,
+    /// What the checks are about.
+    pub duty: Option<Duty>,
+    /// Grows with every change of `duty`.
+    pub round: u64,
 }
 
-/// For how long a bot may trade if nothing more is heard.
+/// For how long a bot holds its permit to trade if nothing more is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// It may not.
+    /// It does not.
     None,
     /// Until then.
     Until(Mono),
@@ -37,7 +42,8 @@ pub enum Validity {
 impl Validity {
     /// For the bot of an agent in this state.
     pub(super) fn of(state: &State) -> Validity {
-        let Some(hold) = state.hold.as_ref().filter(|_| leadership(state).role == Role::Active) else {
+        let Some(hold) = state.hold.as_ref().filter(|_| matches!(leadership(state).role, Role::Active | Role::Paused))
+        else {
             return Validity::None;
         };
         match deadline(state) {
@@ -58,11 +64,18 @@ impl Board {
             validity: Validity::of(state),
             unready: narrate::unready(setup, state, problem),
             lost_since,
+            duty: state.health.duty,
+            round: state.health.round,
         }
     }
 
     /// For how long the bot may trade, from `now`.
     pub(super) fn validity_milliseconds(&self, now: Mono) -> u64 {
+        if self.leadership.role == Role::Active { self.held_milliseconds(now) } else { 0 }
+    }
+
+    /// For how long the bot holds its permit, from `now`, whether trading pauses or not.
+    pub(super) fn held_milliseconds(&self, now: Mono) -> u64 {
         let left = match self.validity {
             Validity::None => Duration::ZERO,
             Validity::AtLeast(time) => time,
@@ -97,6 +110,8 @@ mod tests {
             validity: Validity::Until(NOW.plus(Duration::from_secs(9))),
             unready: None,
             lost_since: Some(NOW.minus(silent)),
+            duty: None,
+            round: 0,
         }
     }
 

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::api::agent_config::{AgentConfig, StandbyMode};
+use crate::api::agent_config::{AgentConfig, RecoveryConfig, RecoveryRuleConfig, RemedyConfig, StandbyMode};
+use crate::api::health_config::CheckConfig;
 use crate::api::names;
-use crate::core::agent::Setup;
+use crate::core::agent::{OwnRemedy, Plan, Rule, Setup};
 use crate::core::ids::{BootId, PodRef};
 use crate::core::lease::OrderPath;
 
@@ -120,7 +121,28 @@ pub fn setup(config: &AgentConfig, pod: PodRef, boot: BootId) -> Setup {
         stop: Duration::from_secs(config.stop_seconds),
         switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
         credentials: config.credentials.is_some(),
+        plan: plan(config),
+        checks: config.checks.iter().map(CheckConfig::to_decide).collect(),
         path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
+    }
+}
+
+/// What is done about checks that fail.
+fn plan(config: &AgentConfig) -> Plan {
+    let RecoveryConfig { rules, hooks: _, pause_seconds, period_seconds } = &config.recovery;
+    let remedy = |remedy: &RemedyConfig| match remedy {
+        RemedyConfig::RestartProcess => OwnRemedy::RestartProcess,
+        RemedyConfig::Hook(number) => OwnRemedy::Hook(*number),
+    };
+    let rule = |rule: &RecoveryRuleConfig| Rule {
+        name: rule.name.clone(),
+        checks: rule.checks.clone(),
+        remedies: rule.remedies.iter().map(remedy).collect(),
+    };
+    Plan {
+        rules: rules.iter().map(rule).collect(),
+        pause: Duration::from_secs(*pause_seconds),
+        period: Duration::from_secs(*period_seconds),
     }
 }
 

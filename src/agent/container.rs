@@ -21,10 +21,11 @@ use super::processes::{HookStarter, Processes, Reaped};
 use super::shell::{Machine, MachineEvent};
 use super::surroundings::Surroundings;
 use super::unsent::{self, OwnTraffic};
-use super::{bypass, canary, clock, kill, local_api, sockets};
+use super::{bypass, canary, clock, health, kill, local_api, sockets};
 use crate::api::agent_config::AgentConfig;
 use crate::core::agent::{Exit, Leadership, State};
 use crate::core::gate::Passage;
+use crate::core::health::Verdict;
 use crate::core::lease::OrderPath;
 use crate::core::time::Mono;
 
@@ -49,6 +50,7 @@ pub(super) enum Message {
     Signal(i32),
     Path(OrderPath),
     Credentials(u64, Result<Keys, String>),
+    Health(u64, Vec<Verdict>),
 }
 
 /// The container, on this machine.
@@ -86,7 +88,9 @@ impl Container {
         let processes = Processes::new(settings.command.clone(), surroundings);
         let credentials = keys.map(|store| Credentials::new(client, &config, store));
         let (board, reader) = watch::channel(Board::of(&settings.setup, &State::default(), None, None));
-        local_api::start(settings, reader, gate.as_ref()).await?;
+        let hook_starter = processes.hook_starter();
+        let health = health::start(&settings.setup, &config, reader.clone(), &hook_starter, messages.clone());
+        local_api::start(settings, reader, gate.as_ref(), health).await?;
         for number in FORWARDED.into_iter().chain([libc::SIGTERM, libc::SIGCHLD]) {
             let mut stream = signal(SignalKind::from_raw(number))
                 .map_err(|cause| Refusal::System { what: "handling signals", cause })?;
@@ -109,7 +113,7 @@ impl Container {
             guards,
             guarded: false,
             gate,
-            hook_starter: processes.hook_starter(),
+            hook_starter,
             processes,
             own_traffic,
             credentials,
@@ -126,6 +130,7 @@ impl Container {
             Message::Signal(libc::SIGTERM) => return Some(MachineEvent::Terminate),
             Message::Signal(number) => self.processes.signal_bot(number),
             Message::Path(path) => return Some(MachineEvent::Path(path)),
+            Message::Health(round, verdicts) => return Some(MachineEvent::Health(round, verdicts)),
             Message::Credentials(number, keys) => {
                 let answer = self.credentials.as_mut().and_then(|credentials| credentials.answered(number, keys));
                 return answer.map(MachineEvent::Credentials);
@@ -239,6 +244,7 @@ impl Machine for Container {
         let found = match hook {
             Hook::Promote => self.config.promote.as_ref().map(|call| ("promote", call)),
             Hook::Step(step) => self.config.stop_steps().nth(usize::from(step)),
+            Hook::Recovery(n) => self.config.recovery.hooks.get(usize::from(n)).map(|call| ("recovery", call)),
         };
         let found = found.map(|(name, call)| (name.to_owned(), call.clone()));
         let starter = self.hook_starter.clone();

@@ -29,6 +29,8 @@ pub enum Hook {
     Promote,
     /// This step of the stop of a bot that trades, counted from 0; the demote hook is the last.
     Step(u8),
+    /// Called because a check fails: this one of all recovery hooks.
+    Recovery(u8),
 }
 
 /// A hook that did not do what it should.

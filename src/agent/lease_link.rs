@@ -272,6 +272,7 @@ pub fn patch(write: &Write, steps: &[StepReport], pod: &PodRef, boot: &BootId, n
     };
     if matches!(write.kind, WriteKind::Claim | WriteKind::Renew(_)) {
         operations.push(set(&note(key::PATH), write.path.to_string()));
+        operations.push(set(&note(key::HEALTH), write.health.clone()));
     }
     operations.push(set(&note(key::STATE), state.as_str().to_owned()));
     Value::Array(operations)
@@ -298,7 +299,7 @@ mod tests {
     fn made(kind: WriteKind) -> Vec<(String, String, String)> {
         let (pod, boot) = ids();
         let value = patch(
-            &Write { number: 7, epoch: Epoch(3), kind, path: OrderPath::Gated },
+            &Write { number: 7, epoch: Epoch(3), kind, path: OrderPath::Gated, health: "[]".into() },
             &[step()],
             &pod,
             &boot,
@@ -341,6 +342,7 @@ mod tests {
         assert!(told(WriteKind::Claim) && told(WriteKind::Renew(AgentState::Active)));
         // Nobody trades any more.
         assert!(!told(WriteKind::Release(Why::Revoked)));
+        assert!(has(&made(WriteKind::Claim), "add", "/metadata/annotations/tradingbot.io~1health", "[]"));
     }
 
     #[test]

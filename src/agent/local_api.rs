@@ -20,6 +20,7 @@ use super::board::Board;
 use super::clock;
 use super::config::{Refusal, Settings};
 use super::gate::Gate;
+use super::health::Checks;
 
 /// A stream without changes says something this often, so that a reader that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -43,6 +44,7 @@ struct Answer<'a> {
 struct Shared {
     names: Arc<[String; 3]>,
     board: watch::Receiver<Board>,
+    health: Checks,
 }
 
 impl Shared {
@@ -65,11 +67,16 @@ pub(super) async fn start(
     settings: &Settings,
     board: watch::Receiver<Board>,
     gate: Option<&Gate>,
+    health: Checks,
 ) -> Result<(), Refusal> {
     let config = &settings.config;
     let names = Arc::new([config.bot.clone(), config.namespace.clone(), settings.setup.pod.name.clone()]);
-    let shared = Shared { names, board };
-    let probes = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    let shared = Shared { names, board, health };
+    let probes = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/health", get(health_in_short))
+        .route("/health/detailed", get(health_in_detail));
     let api = probes
         .clone()
         .route("/v1/leadership", get(leadership))
@@ -106,6 +113,21 @@ async fn readyz(State(shared): State<Shared>) -> Response {
         None => "ok\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
+}
+
+/// For load balancers: whether every critical check of this pod's role passes.
+async fn health_in_short(State(shared): State<Shared>) -> Response {
+    let unhealthy = shared.health.unhealthy(&shared.board.borrow(), clock::now());
+    match unhealthy {
+        None => "ok\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn health_in_detail(State(shared): State<Shared>) -> Response {
+    let page = shared.health.page(&shared.board.borrow(), clock::now());
+    let status = if page.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(page)).into_response()
 }
 
 async fn leadership(State(shared): State<Shared>) -> Response {

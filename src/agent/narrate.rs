@@ -3,6 +3,7 @@
 use tracing::{error, info, warn};
 
 use crate::core::agent::{Hold, Process, Setup, Stage, State};
+use crate::core::health::Scope;
 
 /// Says what a step changed. Renewals are not worth a word.
 pub(super) fn changes(before: &State, after: &State) {
@@ -48,7 +49,7 @@ pub(super) fn unready(setup: &Setup, state: &State, problem: Option<&str>) -> Op
     }
     let runs = matches!(state.process, Process::Running { .. });
     match state.hold.as_ref().map(|hold| &hold.stage) {
-        Some(Stage::Active) => None,
+        Some(Stage::Active) => failing(setup, state),
         Some(Stage::Promoting) => Some("The bot is being started and promoted.".into()),
         Some(Stage::Stopping(why)) => Some(format!("The bot is being stopped. {why}")),
         Some(Stage::Lost) => Some("The Lease is another's; the bot is being killed.".into()),
@@ -58,6 +59,21 @@ pub(super) fn unready(setup: &Setup, state: &State, problem: Option<&str>) -> Op
             Some(problem) => format!("The standby's process does not run: {problem}"),
             None => "The standby's process does not run yet.".into(),
         }),
-        None | Some(Stage::Claiming | Stage::Claimed) => None,
+        None | Some(Stage::Claiming | Stage::Claimed) => failing(setup, state).or_else(|| not_known(setup, state)),
     }
+}
+
+/// A check of this pod that keeps it from being ready. What every pod would see alike does not: no other is better.
+fn failing(setup: &Setup, state: &State) -> Option<String> {
+    let mut failing = state.health.failing(&setup.checks);
+    let (check, verdict) = failing.find(|(check, _)| check.critical && check.scope == Scope::Pod)?;
+    Some(format!("Check {} fails since {}: {}", check.name, verdict.since, verdict.error))
+}
+
+/// A standby is ready to take over when its checks have passed.
+fn not_known(setup: &Setup, state: &State) -> Option<String> {
+    let known = |index| state.health.verdicts.iter().any(|verdict| verdict.check == index);
+    let mut running = state.health.running(&setup.checks);
+    let (_, check) = running.find(|(index, check)| check.critical && check.scope == Scope::Pod && !known(*index))?;
+    Some(format!("Check {} has not passed yet.", check.name))
 }

@@ -57,11 +57,13 @@ fn view(leadership: Leadership, validity: Validity) -> View {
             Role::Standby => ShownRole::Standby,
             Role::Candidate => ShownRole::Candidate,
             Role::Active => ShownRole::Active,
+            Role::Paused => ShownRole::Paused,
             Role::Demoting => ShownRole::Demoting,
         },
         epoch: epoch.0,
         fencing_token: token.0,
         deadline: match validity {
+            _ if role != Role::Active => Instant::PAST,
             Validity::None => Instant::PAST,
             Validity::Until(end) => Instant { boottime: end.first, monotonic_raw: end.second },
             Validity::AtLeast(_) => Instant::NEVER,

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::health_config::CheckConfig;
 use crate::core::shutdown::DEMOTE;
 
 /// The agent's configuration.
@@ -37,6 +38,12 @@ pub struct AgentConfig {
     /// The keys of the exchange, for the bot that trades.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsConfig>,
+    /// What is done about checks that fail.
+    #[serde(default, skip_serializing_if = "RecoveryConfig::is_empty")]
+    pub recovery: RecoveryConfig,
+    /// What is checked; the index of a check is its number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckConfig>,
     /// The pod shares its node's network: what is in there is not the bot's alone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub host_network: bool,
@@ -102,6 +109,48 @@ pub struct PeriodicCall {
 
 /// An agent tries for this many seconds to read the credentials; then the promotion has failed.
 pub const CREDENTIALS_SECONDS: u64 = 10;
+
+/// What an agent does about checks that fail. Checks are named by their place in the list of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecoveryConfig {
+    /// The rules.
+    pub rules: Vec<RecoveryRuleConfig>,
+    /// What the remedies call, by their numbers.
+    pub hooks: Vec<HookCall>,
+    /// Between two remedies.
+    pub pause_seconds: u64,
+    /// So long after its last remedy a rule begins anew.
+    pub period_seconds: u64,
+}
+
+impl RecoveryConfig {
+    fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// One rule, as far as an agent carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecoveryRuleConfig {
+    /// Its name.
+    pub name: String,
+    /// Its checks.
+    pub checks: Vec<u8>,
+    /// What is done, in order: a hook by its number, or a restart of the process.
+    pub remedies: Vec<RemedyConfig>,
+}
+
+/// What an agent can do about a check that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum RemedyConfig {
+    /// End the process and start it again.
+    RestartProcess,
+    /// Call this one of the hooks.
+    Hook(u8),
+}
 
 /// The keys of the exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 pub use super::agent_config::StandbyMode;
 pub use super::backup::Backup;
 use super::bot_status::TradingBotStatus;
+pub use super::health::Health;
 pub use super::hooks::{DeadMansSwitch, ExecHook, Header, Hook, Hooks, HttpHook, SecretRef};
 pub use super::lifecycle::{Lifecycle, ShutdownStep};
 use super::names::OBJECT_NAME;
+pub use super::recovery::{ActionType, Recovery, RecoveryAction, RecoveryRule};
 pub use crate::core::failover::{MoveKind, OnFailure};
 pub use crate::core::lease::OnApiServerLoss;
 
@@ -72,6 +74,9 @@ pub struct TradingBotSpec {
     /// What happens before a bot that trades is stopped.
     #[serde(default)]
     pub lifecycle: Lifecycle,
+    /// What the agents check.
+    #[serde(default)]
+    pub health: Health,
     /// How soon a silent active is given up.
     #[serde(default)]
     pub leadership: Leadership,
@@ -90,6 +95,9 @@ pub struct TradingBotSpec {
     /// The keys of the exchange, which only the active can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// What is done about checks that fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// What is backed up, where to and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,

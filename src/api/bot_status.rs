@@ -5,8 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::backup_status::{BackupStatus, RestoreStatus};
+pub use super::health::{CheckStatus, HealthStatus};
 pub use crate::core::failover::{AccountState, Block, Evidence, Phase, Reason, Trigger};
 pub use crate::core::lease::OnApiServerLoss;
+pub use crate::core::recovery::Remedy;
 pub use crate::core::report::{Balance, Report};
 pub use crate::core::shutdown::{StepReport, StepResult};
 
@@ -61,6 +63,9 @@ pub struct TradingBotStatus {
     /// The last stop that had steps, whatever it was for: those of moves are in their records, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_shutdown: Option<ShutdownStatus>,
+    /// How the active's checks stand. Absent: none runs where the bot trades.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
     /// How many pods there are.
     pub replicas: u32,
     /// Selects the bot's pods.
@@ -223,6 +228,24 @@ pub struct MoveStatus {
     /// What the reconciliation reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<Report>,
+    /// Where a failed check led to the move: what is done about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
+}
+
+/// What is done about a failed check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// The rule of spec.recovery; `default` where there is none.
+    pub rule: String,
+    /// The check.
+    pub check: String,
+    /// What is done. Escalate: nobody trades, and people are asked.
+    pub remedy: Remedy,
+    /// While nobody traded the check failed on all standbys, too: when it passes again on one, trading goes on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub all_failed: bool,
 }
 
 /// A stop that had steps.

@@ -57,12 +57,14 @@ fn bot() -> CustomResourceDefinition {
             schema::drop_descriptions_below(&mut backup["resources"]);
             schema::refine_retention(&mut backup["schedules"]["items"]["properties"]["retention"]);
             schema::merge_by_name(&mut backup["schedules"]);
+            schema::merge_by_name(&mut spec["recovery"]["properties"]["rules"]);
             schema::refine_shutdown(&mut spec["lifecycle"]["properties"]["shutdown"]);
+            schema::merge_by_name(&mut spec["health"]["properties"]["checks"]);
             spec["reconciliation"]["properties"]["runOn"]["x-kubernetes-list-type"] = json!("set");
             spec["hooks"]["properties"]["promote"]["properties"]["http"]["properties"]["headers"]["x-kubernetes-list-type"] =
                 json!("atomic");
         },
-        &[rules::BOT, rules::BACKUP],
+        &[rules::BOT, rules::BACKUP, rules::HEALTH, rules::RECOVERY],
     )
 }
 
@@ -133,7 +135,7 @@ mod tests {
         for crd in all() {
             let size = serde_json::to_string(&crd).unwrap().len();
             // The annotation holds the whole object as JSON, and all annotations together may have 256 KiB.
-            assert!(size < 200 * 1024, "{} has {size} bytes", crd.spec.names.plural);
+            assert!(size < 240 * 1024, "{} has {size} bytes", crd.spec.names.plural);
         }
     }
 

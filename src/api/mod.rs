@@ -20,6 +20,9 @@ pub mod bot_status;
 #[cfg(feature = "schema")]
 pub mod crds;
 #[cfg(feature = "schema")]
+pub mod health;
+pub mod health_config;
+#[cfg(feature = "schema")]
 mod hooks;
 pub mod lease;
 #[cfg(feature = "schema")]
@@ -29,6 +32,7 @@ pub mod names;
 pub mod operation;
 #[cfg(feature = "schema")]
 pub mod record;
+pub mod recovery;
 #[cfg(feature = "schema")]
 mod rules;
 #[cfg(feature = "schema")]

@@ -60,6 +60,8 @@ pub mod lease {
     pub const STATE: &str = "tradingbot.io/state";
     /// How it says that orders are fenced.
     pub const PATH: &str = "tradingbot.io/path";
+    /// Which of its checks do not pass.
+    pub const HEALTH: &str = "tradingbot.io/health";
     /// Why it released.
     pub const REASON: &str = "tradingbot.io/reason";
     /// What the steps of the stop came to, as JSON.

@@ -9,7 +9,7 @@ use super::account_status::{account_from, account_status};
 use super::backup_status::{restore_from, restore_status};
 use super::bot_status::*;
 use super::names::LABEL_BOT;
-use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
+use crate::core::failover::{Ledger, Lost, Move, Record, RecoveryStep, RunningOperation, Trigger};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::shutdown::Shutdown;
 use crate::core::time::Wall;
@@ -35,6 +35,8 @@ pub struct Seen {
     pub target: Duration,
     /// What is known of the backups.
     pub backup: Option<BackupStatus>,
+    /// How the active's checks stand.
+    pub health: Option<HealthStatus>,
     /// The conditions.
     pub conditions: Vec<Condition>,
 }
@@ -63,8 +65,19 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         restore,
         last_shutdown,
     } = record;
-    let Seen { bot, generation, desired_replicas, replicas, ready_standbys, node, zone, target, backup, conditions } =
-        seen;
+    let Seen {
+        bot,
+        generation,
+        desired_replicas,
+        replicas,
+        ready_standbys,
+        node,
+        zone,
+        target,
+        backup,
+        health,
+        conditions,
+    } = seen;
     let desired = desired_replicas.saturating_sub(1);
     TradingBotStatus {
         observed_generation: generation,
@@ -109,6 +122,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
             epoch: epoch.0,
             steps: steps.clone(),
         }),
+        health,
         replicas,
         selector: format!("{LABEL_BOT}={bot},{}=bot", super::names::LABEL_COMPONENT),
         conditions,
@@ -136,6 +150,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         backup: _,
         restore,
         last_shutdown,
+        health: _,
         replicas: _,
         selector: _,
         conditions: _,
@@ -224,6 +239,7 @@ fn move_status(from: &Move, target: Duration) -> MoveStatus {
         active,
         shutdown,
         report,
+        recovery,
     } = from;
     let (from, from_uid) = from.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
     let (to, to_uid) = to.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
@@ -251,6 +267,7 @@ fn move_status(from: &Move, target: Duration) -> MoveStatus {
         target_met: duration.map(|d| u128::from(d) <= target.as_millis()),
         shutdown: shutdown.clone(),
         reconciliation: report.clone(),
+        recovery: recovery.as_ref().map(recovery_status),
     }
 }
 
@@ -279,6 +296,7 @@ fn move_from(status: &MoveStatus) -> Move {
         target_met: _,
         shutdown,
         reconciliation,
+        recovery,
     } = status;
     Move {
         epoch: Epoch(*epoch),
@@ -300,7 +318,18 @@ fn move_from(status: &MoveStatus) -> Move {
         active: active_time.as_ref().map(wall_from),
         shutdown: shutdown.clone(),
         report: reconciliation.clone(),
+        recovery: recovery.as_ref().map(recovery_from),
     }
+}
+
+fn recovery_status(step: &RecoveryStep) -> RecoveryStatus {
+    let RecoveryStep { rule, check, remedy, all_failed } = step;
+    RecoveryStatus { rule: rule.clone(), check: check.clone(), remedy: *remedy, all_failed: *all_failed }
+}
+
+fn recovery_from(status: &RecoveryStatus) -> RecoveryStep {
+    let RecoveryStatus { rule, check, remedy, all_failed } = status;
+    RecoveryStep { rule: rule.clone(), check: check.clone(), remedy: *remedy, all_failed: *all_failed }
 }
 
 fn pod_from(name: &Option<String>, uid: &Option<String>) -> Option<PodRef> {
@@ -379,6 +408,12 @@ mod tests {
                 open_orders_found: 3,
                 balances: vec![Balance { asset: "JPY".into(), drift: "-0.5".into() }],
                 ..Report::default()
+            }),
+            recovery: has(9).then(|| RecoveryStep {
+                rule: "blind".into(),
+                check: "price".into(),
+                remedy: Remedy::Escalate,
+                all_failed: has(10),
             }),
         }
     }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::agent_config::CREDENTIALS_SECONDS;
 use super::backup::{Destination, Runner};
 use super::bot::*;
+use super::health::{HealthCheck, HttpCheck, HttpFreshness};
+use super::recovery::{EffectiveRule, effective};
 use crate::core::failover;
 use crate::core::gate::HostRule;
 use crate::core::lease::Terms;
@@ -27,12 +29,14 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         volume_claim_templates: _,
         hooks,
         lifecycle: _,
+        health: _,
         leadership,
         failover,
         reconciliation,
         order_gate: _,
         account,
         credentials,
+        recovery,
         backup,
     } = &bot.spec;
     let FailoverPolicy { mode, target_seconds, in_place_restarts, cooldown_seconds, rate_limit } = failover;
@@ -57,6 +61,10 @@ pub fn spec_from(bot: &TradingBot) -> failover::Spec {
         restore: backup
             .as_ref()
             .map(|backup| failover::RestorePolicy { deadline: seconds(backup.restore_deadline_seconds()) }),
+        recovery: failover::RecoveryPolicy {
+            rules: effective(&bot.spec).iter().map(recovery_rule).collect(),
+            period: seconds(recovery.as_ref().map_or(Recovery::default().period_seconds, |r| r.period_seconds)),
+        },
     }
 }
 
@@ -92,6 +100,16 @@ pub fn hook_time(hook: Option<&Hook>) -> Duration {
 /// Whether every restart of the process is a release and a new grant.
 pub fn reconciles_restarts(spec: &TradingBotSpec) -> bool {
     spec.reconciliation.as_ref().is_some_and(|r| r.run_on.contains(&MoveKind::Restart))
+}
+
+/// The operator's part of a rule.
+fn recovery_rule(rule: &EffectiveRule<'_>) -> failover::RecoveryRule {
+    let remedies = rule.rule.actions.iter().map(|action| action.type_.remedy());
+    failover::RecoveryRule {
+        name: rule.rule.name.clone(),
+        remedies: remedies.filter(|remedy| !remedy.is_agents()).collect(),
+        on_standbys: rule.is_on_standbys(),
+    }
 }
 
 fn reconciliation_from(policy: &Reconciliation) -> failover::Reconciliation {
@@ -144,11 +162,20 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
     let hooks = [promote, demote].into_iter().flatten().map(|hook| &hook.http);
     let hooks = hooks.chain(dead_mans_switch.as_ref().map(|switch| &switch.http));
     let hooks = hooks.chain(spec.lifecycle.shutdown.iter().map(|step| &step.http));
+    let recovery = spec.recovery.iter().flat_map(|recovery| &recovery.rules).flat_map(|rule| &rule.actions);
+    let hooks = hooks.chain(recovery.filter_map(|action| action.hook.as_ref()).map(|hook| &hook.http));
     let reload = spec.credentials.as_ref().and_then(|c| c.reload.as_ref()).map(|hook| &hook.http);
     let hook = hooks
         .chain(reload)
         .flatten()
         .any(|http| http.basic_auth_secret_ref.as_ref().is_some_and(|named| named.name == secret));
+    if let Some(check) = spec.health.checks.iter().find(|check| check_secret(check) == Some(secret)) {
+        return Some(format!(
+            "The check '{}' of spec.health gives every pod the Secret '{secret}', which spec.credentials keeps from \
+             standbys: use another Secret there.",
+            check.name
+        ));
+    }
     if let Some(place) = spec.backup.as_ref().and_then(|backup| backup_secret(backup, secret)) {
         return Some(format!(
             "The {place} of spec.backup gives the pods of backups the Secret '{secret}', which spec.credentials keeps for \
@@ -165,6 +192,21 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
         "The {place} gives every pod the Secret '{secret}', which spec.credentials keeps from standbys: remove it there, \
          or use another Secret."
     ))
+}
+
+/// The Secret that a check needs, if it does.
+pub fn check_secret(check: &HealthCheck) -> Option<&str> {
+    let HealthCheck { http, freshness, postgres, redis, .. } = check;
+    let fresh = freshness.as_ref().and_then(|freshness| freshness.http.as_ref());
+    let request = match (http, fresh) {
+        (Some(HttpCheck { request, .. }), _) | (None, Some(HttpFreshness { request, .. })) => Some(request),
+        (None, None) => None,
+    };
+    let named = request
+        .and_then(|request| request.basic_auth_secret_ref.as_ref())
+        .or_else(|| postgres.as_ref()?.secret_ref.as_ref())
+        .or_else(|| redis.as_ref()?.secret_ref.as_ref());
+    named.map(|secret| secret.name.as_str())
 }
 
 /// Where pods of backups, verifications and restores get a Secret.
@@ -207,6 +249,10 @@ struct PodSource<'a> {
     credentials: Option<&'a Credentials>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shutdown: &'a [ShutdownStep],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<&'a Recovery>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    checks: &'a [HealthCheck],
 }
 
 /// What of the gate pods are made from; the NetworkPolicy itself is not.
@@ -230,12 +276,14 @@ pub fn revision(spec: &TradingBotSpec) -> String {
         volume_claim_templates,
         hooks,
         lifecycle: Lifecycle { shutdown },
+        health: Health { checks },
         leadership: _,
         failover,
         reconciliation: _,
         order_gate,
         account: _,
         credentials,
+        recovery,
         backup: _,
     } = spec;
     let source = PodSource {
@@ -253,7 +301,9 @@ pub fn revision(spec: &TradingBotSpec) -> String {
             canary: gate.network_policy.is_some(),
         }),
         credentials: credentials.as_ref(),
+        recovery: recovery.as_ref(),
         shutdown,
+        checks,
     };
     // Maps in it are ordered, so the same spec always gives the same text.
     let text = serde_json::to_vec(&source).unwrap_or_default();

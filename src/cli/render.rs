@@ -154,6 +154,7 @@ fn advice(block: Block, bot: &TradingBot, status: &TradingBotStatus) -> String {
     let failover = format!("kubectl tradingbot failover {place}");
     match block {
         Block::ManualFailover => format!("find out why the active was lost, then run: {failover}"),
+        Block::RecoveryUsedUp => format!("find out why the check failed, then run: {failover}"),
         Block::RateLimited => format!("find the cause of so many failovers, then run: {failover}"),
         Block::ReconciliationFailed => {
             format!("read the logs of the reconciliation Job, mend what failed, then run: {failover}")

@@ -19,6 +19,7 @@ use super::children::is_ours;
 use super::conditions::{Troubles, conditions, ready_standbys};
 use super::election::Leadership;
 use super::finalize::finalize;
+use super::health;
 use super::jobs;
 use super::observe::{Observed, is_controlled_by};
 use super::operations;
@@ -169,6 +170,13 @@ impl Applier<'_> {
         let zone = node.as_deref().and_then(|n| self.world.nodes.get(n)).and_then(|facts| facts.zone);
         let before = bot.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         let generation = bot.metadata.generation;
+        let now = clock::timestamp();
+        let health = bot.status.as_ref().and_then(|status| status.health.as_ref());
+        let health = health::status(&bot.spec.health, record, facts, health, now);
+        let troubles = Troubles {
+            health: health.clone().map(|status| (bot.spec.health.clone(), status)),
+            ..self.troubles.clone()
+        };
         let seen = Seen {
             bot: bot.metadata.name.clone().unwrap_or_default(),
             generation,
@@ -179,7 +187,8 @@ impl Applier<'_> {
             zone,
             target: self.spec.target,
             backup: self.troubles.backup.as_ref().map(|view| view.status.clone()),
-            conditions: conditions(self.spec, record, facts, &self.troubles, generation, before, clock::timestamp()),
+            health,
+            conditions: conditions(self.spec, record, facts, &troubles, generation, before, now),
         };
         status_from(record, seen)
     }

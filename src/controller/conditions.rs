@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::backup::{self, View};
 use super::credentials::Access;
+use super::health;
 use super::policy_probe::Enforcement;
+use crate::api::bot::Health;
+use crate::api::bot_status::HealthStatus;
 use crate::api::names::CANARY_PORT;
 use crate::core::failover::{AccountState, Block, Observation, Phase, Record, Spec, Trigger};
 use crate::core::lease::OrderPath;
@@ -31,6 +34,8 @@ pub struct Troubles {
     pub credentials: Option<Access>,
     /// What is known of the backups; `None`: none are wanted.
     pub backup: Option<View>,
+    /// What is checked where the bot trades, and how it stands; `None`: nothing.
+    pub health: Option<(Health, HealthStatus)>,
 }
 
 /// All conditions, with the times of those that did not change kept.
@@ -57,6 +62,7 @@ pub fn conditions(
         .chain(troubles.policy.as_ref().map(|known| policy_enforced(known, before)))
         .chain(account_held(record))
         .chain(troubles.credentials.as_ref().map(credentials_withheld))
+        .chain(troubles.health.as_ref().map(|(health, status)| health::condition(health, status)))
         .chain(troubles.backup.iter().flat_map(|view| backup::conditions::verdicts(view, now)))
         .map(|v| {
             let old = before.iter().find(|c| c.type_ == v.kind && c.status == v.status);
@@ -321,6 +327,7 @@ fn block_word(block: Block) -> &'static str {
         Block::SilentUnderContinue => "SilentUnderContinue",
         Block::AccountHeld => "AccountHeld",
         Block::RestoreFailed => "RestoreFailed",
+        Block::RecoveryUsedUp => "RecoveryUsedUp",
     }
 }
 
@@ -356,6 +363,7 @@ mod tests {
             revision: "r".into(),
             account: None,
             restore: None,
+            recovery: Default::default(),
         }
     }
 

@@ -211,6 +211,7 @@ mod tests {
             active: None,
             shutdown: Vec::new(),
             report: None,
+            recovery: None,
         };
         let before = Record { epoch: Epoch(1), ..Record::default() };
         let moving = Record { epoch: Epoch(2), current: Some(current.clone()), ..before.clone() };

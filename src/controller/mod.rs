@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod election;
 pub mod events;
 pub mod finalize;
+pub mod health;
 pub mod jobs;
 pub mod kept_timers;
 pub mod metrics;

@@ -2,7 +2,7 @@
 //!
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
-//! writes `boot`, `renew`, `state`, `path`, `reason`, `shutdown`, and clears `holder` to release.
+//! writes `boot`, `renew`, `state`, `path`, `health`, `reason`, `shutdown`, and clears `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -179,10 +179,12 @@ pub enum ReleaseReason {
     PodStopping,
     /// The agent of an earlier boot died; a later one of the same pod says so.
     AgentRestarted,
+    /// A check failed, and the rule about it asks for what only the operator can do.
+    HealthFailed,
 }
 
 impl ReleaseReason {
-    const ALL: [ReleaseReason; 7] = [
+    const ALL: [ReleaseReason; 8] = [
         ReleaseReason::Revoked,
         ReleaseReason::ProcessExited,
         ReleaseReason::RestartWanted,
@@ -190,6 +192,7 @@ impl ReleaseReason {
         ReleaseReason::RenewDeadline,
         ReleaseReason::PodStopping,
         ReleaseReason::AgentRestarted,
+        ReleaseReason::HealthFailed,
     ];
 
     /// The word in the annotation, in Events and in metrics.
@@ -202,6 +205,7 @@ impl ReleaseReason {
             ReleaseReason::RenewDeadline => "RenewDeadline",
             ReleaseReason::PodStopping => "PodStopping",
             ReleaseReason::AgentRestarted => "AgentRestarted",
+            ReleaseReason::HealthFailed => "HealthFailed",
         }
     }
 
@@ -272,6 +276,8 @@ pub struct LeaseRecord {
     pub state: AgentState,
     /// How it says that orders are fenced.
     pub path: OrderPath,
+    /// Which of its checks do not pass, as [`super::health::note`] writes it.
+    pub health: String,
     /// Why it released, `<Word>: <sentence>`.
     pub reason: String,
     /// What the steps came to by which its bot was stopped; written with the release.

@@ -10,6 +10,7 @@ mod bench;
 mod clients;
 mod credentials;
 mod gate;
+mod health;
 mod lease;
 mod page;
 mod processes;

@@ -54,6 +54,7 @@ fn active() -> LeaseRecord {
         renew: format!("{}/5", boot(0, "aa")),
         state: AgentState::Active,
         path: OrderPath::Gated,
+        health: String::new(),
         ..granted()
     }
 }
@@ -114,7 +115,13 @@ impl Story {
     async fn agent_writes(&self, boot: &BootId, number: u64, kind: WriteKind) -> LeaseRecord {
         let what = format!("{kind:?}");
         let body = lease_patch(
-            &Write { number, epoch: EPOCH, kind, path: OrderPath::Bypassed("10.0.0.3:8080".into()) },
+            &Write {
+                number,
+                epoch: EPOCH,
+                kind,
+                path: OrderPath::Bypassed("10.0.0.3:8080".into()),
+                health: String::new(),
+            },
             &longest_steps(),
             &pod(0),
             boot,

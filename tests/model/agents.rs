@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::agent::{Effect, Exit, Input, Outcome, Process, Role, Setup, State, step};
+use crate::core::agent::{Effect, Exit, Input, Outcome, Plan, Process, Role, Setup, State, step};
 use crate::core::lease::{LeaseRecord, OrderPath};
 use crate::counts::Counts;
 use crate::events::Model;
@@ -125,6 +125,8 @@ fn setup(agent: &Agent, stop_steps: u8) -> Setup {
         stop: TICK / 2,
         switch_every: None,
         credentials: false,
+        checks: Vec::new(),
+        plan: Plan::default(),
     }
 }
 
@@ -337,6 +339,7 @@ impl Turn<'_> {
             Effect::Guard(_) | Effect::Gate(_) | Effect::Signal | Effect::Step(_) => {}
             Effect::Promote
             | Effect::CallSwitch
+            | Effect::Recover(_)
             | Effect::AbandonSwitch
             | Effect::ReadCredentials
             | Effect::DropCredentials => unreachable!("{effect:?} is not set up"),

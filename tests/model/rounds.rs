@@ -96,6 +96,7 @@ fn spec(bounds: &Bounds) -> Spec {
         revision: String::new(),
         account: None,
         restore: None,
+        recovery: Default::default(),
     }
 }
 

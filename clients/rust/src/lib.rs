@@ -41,6 +41,8 @@ pub enum Role {
     Active,
     /// This bot is being stopped.
     Demoting,
+    /// This pod holds the permit, and shall not trade until a cause that every pod would see alike is gone.
+    Paused,
     /// The page was being written at every attempt to read it, as when the agent was stopped in the middle of it; or it
     /// has a role that this version does not know.
     Unknown,
@@ -54,6 +56,7 @@ impl Role {
             Role::Candidate => "candidate",
             Role::Active => "active",
             Role::Demoting => "demoting",
+            Role::Paused => "paused",
             Role::Unknown => "unknown",
         }
     }

@@ -179,6 +179,7 @@ fn role(number: u64) -> Role {
         1 => Role::Candidate,
         2 => Role::Active,
         3 => Role::Demoting,
+        4 => Role::Paused,
         _ => Role::Unknown,
     }
 }
@@ -189,6 +190,7 @@ fn number(role: Role) -> u64 {
         Role::Candidate => 1,
         Role::Active => 2,
         Role::Demoting => 3,
+        Role::Paused => 4,
         Role::Unknown => u64::MAX,
     }
 }

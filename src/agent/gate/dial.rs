@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::fence::{Fence, Kind};
 use super::metrics::{Metrics, Outcome};
 use super::policy::{Allowed, Policy};
-use super::resolve::Resolver;
 use super::upstream::{NoConnection, Upstream};
+use crate::agent::resolve::Resolver;
 use crate::core::gate::{Target, forbidden};
 
 /// For the name and all its addresses together.

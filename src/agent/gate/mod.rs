@@ -12,7 +12,6 @@ mod http;
 mod metrics;
 mod policy;
 mod relay;
-mod resolve;
 mod socks;
 mod upstream;
 
@@ -33,8 +32,8 @@ use self::dial::Dialer;
 pub(super) use self::fence::Fence;
 use self::metrics::Metrics;
 use self::policy::Policy;
-use self::resolve::Resolver;
 use super::config::{Refusal, Settings};
+use super::resolve::Resolver;
 use crate::api::agent_config::GateConfig;
 use crate::core::gate::Passage;
 

@@ -18,6 +18,7 @@ impl<M: Machine> Shell<M> {
             Effect::Read => self.read(),
             Effect::Start(role) => return Some(self.start(role)),
             Effect::Promote => self.call(Hook::Promote),
+            Effect::Recover(hook) => self.call(Hook::Recovery(hook)),
             Effect::Step(step) => {
                 self.call(Hook::Step(step));
                 let epoch = self.state.hold.as_ref().map(|hold| hold.epoch).unwrap_or_default();

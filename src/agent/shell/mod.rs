@@ -15,6 +15,7 @@ pub use super::board::{Board, Validity};
 pub use super::hooks::{Hook, HookFailure};
 use crate::core::agent::{Exit, Leadership};
 use crate::core::gate::Passage;
+use crate::core::health::Verdict;
 use crate::core::lease::OrderPath;
 use crate::core::time::Mono;
 
@@ -87,4 +88,6 @@ pub enum MachineEvent {
     Credentials(Result<(), String>),
     /// How orders are fenced was looked at again.
     Path(OrderPath),
+    /// What the checks of that round came to; told on changes.
+    Health(u64, Vec<Verdict>),
 }

@@ -132,6 +132,7 @@ impl<M: Machine> Shell<M> {
             }
             MachineEvent::Credentials(result) => self.feed(Input::Credentials(result)),
             MachineEvent::Path(path) => self.feed(Input::Path(path)),
+            MachineEvent::Health(round, verdicts) => self.feed(Input::Health(round, verdicts)),
         }
     }
 
@@ -149,6 +150,12 @@ impl<M: Machine> Shell<M> {
                     Hook::Step(step) => {
                         self.shutdown.end(result, self.machine.now());
                         self.feed(Input::Stepped(step));
+                    }
+                    Hook::Recovery(_) => {
+                        if let Err(failure) = result {
+                            warn!("It did not help: {}", failure.sentence);
+                        }
+                        self.feed(Input::Recovered);
                     }
                 }
             }

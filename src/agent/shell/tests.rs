@@ -148,6 +148,7 @@ impl Machine for Bot {
             match hook {
                 Hook::Promote | Hook::Step(0) => Ok(()),
                 Hook::Step(1) => Err(HookFailure { timed_out: true, sentence: "the cancel hook hung.".into() }),
+                Hook::Recovery(_) => Ok(()),
                 Hook::Step(_) => std::future::pending().await,
             }
         })

@@ -1,8 +1,12 @@
 //! What the API server refuses, as CEL rules with sentences that say what to change.
 
 mod backup;
+mod health;
+mod recovery;
 
 pub use backup::RULES as BACKUP;
+pub use health::RULES as HEALTH;
+pub use recovery::RULES as RECOVERY;
 
 /// One rule.
 pub struct Rule {

@@ -8,6 +8,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::common::{name, namespace};
+use super::health;
+use super::recovery;
 use crate::api::agent_config::{
     AgentConfig, CredentialsConfig, GateConfig, HookAction, HookCall, KeyVariable, PeriodicCall, StepCall,
 };
@@ -15,6 +17,7 @@ use crate::api::bot::{
     CredentialVariable, Credentials, DeadMansSwitch, ExecHook, Hook, Hooks, HttpHook, Lifecycle, OrderGate,
     ShutdownStep, TradingBot, TradingBotSpec,
 };
+use crate::api::health_config::HEALTH_SECRETS_DIR;
 use crate::api::names::*;
 use crate::api::wanted::{reconciles_restarts, stop_seconds};
 
@@ -22,6 +25,7 @@ use crate::api::wanted::{reconciles_restarts, stop_seconds};
 const AGENT: &str = "tradingbot-agent";
 const CREDENTIALS: &str = "tradingbot-credentials";
 const HOOK_SECRETS: &str = "tradingbot-hooks";
+const HEALTH_SECRETS: &str = "tradingbot-health";
 const RUN: &str = "tradingbot-run";
 /// The user that our images run as.
 pub const USER: i64 = 65532;
@@ -71,6 +75,8 @@ pub fn volumes(spec: &TradingBotSpec) -> Vec<Volume> {
     };
     let secrets = hook_secrets(spec);
     let secrets = (!secrets.is_empty()).then(|| projected(HOOK_SECRETS, secrets));
+    let of_checks = health::secrets(spec);
+    let of_checks = (!of_checks.is_empty()).then(|| projected(HEALTH_SECRETS, of_checks));
     // In memory: the bot reads what it may do from a page in it.
     let run = Volume {
         name: RUN.into(),
@@ -81,7 +87,7 @@ pub fn volumes(spec: &TradingBotSpec) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    [binary, run, projected(CREDENTIALS, credentials())].into_iter().chain(secrets).collect()
+    [binary, run, projected(CREDENTIALS, credentials())].into_iter().chain(secrets).chain(of_checks).collect()
 }
 
 /// What the API server is talked to with, apart from whatever token the template's own containers get.
@@ -117,28 +123,30 @@ fn credentials() -> Vec<VolumeProjection> {
 
 fn hook_secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
     let Hooks { promote, demote, dead_mans_switch } = &spec.hooks;
-    let secret = |http: Option<&HttpHook>, folder: &str| {
-        let secret = http?.basic_auth_secret_ref.as_ref()?;
-        Some(VolumeProjection {
-            secret: Some(SecretProjection {
-                name: secret.name.clone(),
-                items: Some(["username", "password"].map(|key| file(key, format!("{folder}/{key}"))).to_vec()),
-                optional: None,
-            }),
-            ..VolumeProjection::default()
-        })
-    };
     let of = |hook: &'_ Option<Hook>| hook.as_ref().and_then(|hook| hook.http.clone());
     let switch = dead_mans_switch.as_ref().and_then(|switch| switch.http.as_ref());
     let reload = spec.credentials.as_ref().and_then(|credentials| of(&credentials.reload));
     let all = [
-        secret(of(promote).as_ref(), "promote"),
-        secret(of(demote).as_ref(), "demote"),
-        secret(switch, "dead-mans-switch"),
-        secret(reload.as_ref(), "reload"),
+        hook_secret(of(promote).as_ref(), "promote"),
+        hook_secret(of(demote).as_ref(), "demote"),
+        hook_secret(switch, "dead-mans-switch"),
+        hook_secret(reload.as_ref(), "reload"),
     ];
-    let steps = spec.lifecycle.shutdown.iter().map(|step| secret(step.http.as_ref(), &step_folder(&step.name)));
-    all.into_iter().chain(steps).flatten().collect()
+    let steps = spec.lifecycle.shutdown.iter().map(|step| hook_secret(step.http.as_ref(), &step_folder(&step.name)));
+    all.into_iter().chain(steps).flatten().chain(recovery::secrets(spec)).collect()
+}
+
+/// The Secret that a hook authenticates with, in this folder of the Secrets of hooks.
+pub fn hook_secret(http: Option<&HttpHook>, folder: &str) -> Option<VolumeProjection> {
+    let secret = http?.basic_auth_secret_ref.as_ref()?;
+    Some(VolumeProjection {
+        secret: Some(SecretProjection {
+            name: secret.name.clone(),
+            items: Some(["username", "password"].map(|key| file(key, format!("{folder}/{key}"))).to_vec()),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    })
 }
 
 /// Where the Secret of a step is mounted.
@@ -163,6 +171,9 @@ pub fn inject(container: &mut Container, bot: &TradingBot) {
     mounts.push(mount(CREDENTIALS, AGENT_CREDENTIALS_DIR, true));
     if !hook_secrets(&bot.spec).is_empty() {
         mounts.push(mount(HOOK_SECRETS, HOOK_SECRETS_DIR, true));
+    }
+    if !health::secrets(&bot.spec).is_empty() {
+        mounts.push(mount(HEALTH_SECRETS, HEALTH_SECRETS_DIR, true));
     }
 
     // Two pods of the host's network cannot share the agent's port: declared, the scheduler knows.
@@ -210,12 +221,14 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         volume_claim_templates: _,
         hooks: Hooks { promote, demote, dead_mans_switch },
         lifecycle: Lifecycle { shutdown },
+        health: _,
         leadership: _,
         failover,
         reconciliation: _,
         order_gate,
         account: _,
         credentials,
+        recovery: _,
         backup: _,
     } = &bot.spec;
     AgentConfig {
@@ -231,6 +244,8 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
         gate: order_gate.as_ref().map(gate),
         credentials: credentials.as_ref().map(keys),
+        recovery: recovery::config(&bot.spec),
+        checks: health::checks(&bot.spec),
         host_network: template.spec.as_ref().is_some_and(|pod| pod.host_network == Some(true)),
         api_port: API_PORT,
         probe_port: PROBE_PORT,
@@ -273,7 +288,7 @@ fn gate(gate: &OrderGate) -> GateConfig {
 }
 
 /// The schema lets no hook through that calls nothing.
-fn call(hook: &Hook, folder: &str) -> Option<HookCall> {
+pub fn call(hook: &Hook, folder: &str) -> Option<HookCall> {
     let Hook { exec, http, timeout_seconds } = hook;
     let action = match (exec, http) {
         (Some(ExecHook { command }), _) => HookAction::Exec { command: command.clone() },
@@ -302,7 +317,7 @@ fn field(path: &str) -> ObjectFieldSelector {
     ObjectFieldSelector { api_version: Some("v1".into()), field_path: path.to_owned() }
 }
 
-fn file(key: &str, path: String) -> KeyToPath {
+pub fn file(key: &str, path: String) -> KeyToPath {
     KeyToPath { key: key.to_owned(), path, mode: None }
 }
 

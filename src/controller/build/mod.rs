@@ -7,9 +7,11 @@ mod borrowed;
 mod claims;
 mod common;
 mod credentials;
+mod health;
 mod job;
 mod pod;
 mod policy;
+mod recovery;
 mod services;
 
 #[cfg(test)]

@@ -35,12 +35,14 @@ pub fn pod(bot: &TradingBot, slot: u32, agent_image: &str) -> Pod {
         volume_claim_templates: _,
         hooks: _,
         lifecycle: _,
+        health: _,
         leadership: _,
         failover: _,
         reconciliation: _,
         order_gate: _,
         account: _,
         credentials: _,
+        recovery: _,
         backup: _,
     } = &bot.spec;
     let template_metadata = template_metadata.clone().unwrap_or_default();

@@ -5,7 +5,9 @@
 //! shell in `agent` carries the effects out, in order, and hands every outcome back as an input.
 
 mod grant;
+mod health;
 mod process;
+mod recovery;
 mod step;
 mod switch;
 #[cfg(test)]
@@ -13,5 +15,6 @@ mod tests;
 mod types;
 
 pub use grant::can_be_kept;
+pub use recovery::{OwnRemedy, Plan, Recovery, Rule};
 pub use step::{deadline, leadership, passage, step, wake_at};
 pub use types::*;

@@ -9,6 +9,8 @@ use crate::core::lease::Revoke;
 
 /// A standby that ran this long before it ended has not failed "again".
 const STEADY: Duration = Duration::from_secs(60);
+/// The signal that a process is made to end with.
+const SIGKILL: i32 = 9;
 /// Between two starts, at most.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
@@ -84,7 +86,7 @@ impl Machine<'_> {
         let ran_for = match self.s.process {
             Process::Running { since, .. } => self.now.surely_elapsed_since(since),
             Process::Starting => Duration::ZERO,
-            Process::ShuttingDown(_) | Process::Terminating(_) => return self.sweep(self.after_stop()),
+            Process::ShuttingDown(_) | Process::Terminating(_) => return self.stopped(exit),
             _ => return,
         };
         let setup = self.setup;
@@ -110,8 +112,15 @@ impl Machine<'_> {
         }
     }
 
-    fn after_stop(&self) -> Next {
-        if matches!(self.stage(), Some(Stage::Stopping(_) | Stage::Clearing(_))) { Next::Drain } else { Next::Rest }
+    /// The process that was to end has ended, or is made to.
+    fn stopped(&mut self, exit: Exit) {
+        match self.stage() {
+            // It was ended to be started again.
+            Some(Stage::Promoting) if self.setup.reconcile_restarts => self.begin_stop(Why::RestartWanted(exit)),
+            Some(Stage::Promoting) => self.sweep(Next::Start(Duration::ZERO)),
+            Some(Stage::Stopping(_) | Stage::Clearing(_)) => self.sweep(Next::Drain),
+            _ => self.sweep(Next::Rest),
+        }
     }
 
     pub(super) fn swept(&mut self) {
@@ -161,7 +170,7 @@ impl Machine<'_> {
         if let Process::Terminating(at) = self.s.process
             && self.now.has_possibly_reached(at)
         {
-            self.sweep(self.after_stop());
+            self.stopped(Exit::Signal(SIGKILL));
         }
         match self.stage() {
             Some(Stage::Promoting) => self.bring_up(),
@@ -207,6 +216,6 @@ impl Machine<'_> {
         self.s.process = Process::Starting;
         let told = leadership(&self.s);
         let standby = Leadership { role: Role::Standby, epoch: Epoch(0), token: FencingToken(0) };
-        self.effects.push(Effect::Start(if told.role == Role::Active { told } else { standby }));
+        self.effects.push(Effect::Start(if matches!(told.role, Role::Active | Role::Paused) { told } else { standby }));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::types::*;
 use crate::core::gate::Passage;
+use crate::core::health::note;
 use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::{AgentState, OnApiServerLoss, Permit, Revoke};
 use crate::core::silence::holder_deadline;
@@ -37,6 +38,7 @@ pub fn deadline(state: &State) -> Option<Mono> {
 pub fn leadership(state: &State) -> Leadership {
     let role = |hold: &Hold| match hold.stage {
         Stage::Claiming | Stage::Claimed => Role::Candidate,
+        Stage::Promoting | Stage::Active if state.recovery.paused => Role::Paused,
         Stage::Promoting | Stage::Active => Role::Active,
         Stage::Stopping(_) | Stage::Lost => Role::Demoting,
         Stage::Clearing(_) => Role::Standby,
@@ -62,6 +64,7 @@ pub fn passage(state: &State) -> Passage {
     }
     let Some(hold) = &state.hold else { return Passage::Standby };
     match hold.stage {
+        Stage::Promoting | Stage::Active if state.recovery.paused => Passage::Standby,
         Stage::Promoting | Stage::Active | Stage::Stopping(_) if hold.traded => match deadline(state) {
             Some(at) => Passage::Open(Some(at)),
             None if hold.stops_on_loss() => Passage::Closed,
@@ -80,6 +83,7 @@ pub fn wake_at(state: &State) -> Option<Mono> {
     if let Switch::Due(at) = state.switch {
         times.push(at);
     }
+    times.extend(state.remedy_at());
     if let Some(hold) = &state.hold {
         if state.may_write_again() && hold.wants_to_write(&state.process) {
             times.push(hold.next_write);
@@ -197,7 +201,9 @@ impl Machine<'_> {
             Input::Switched => self.switched(),
             // The next renewal tells it: it changes nothing that this agent does.
             Input::Path(path) => self.s.path = Some(path),
+            Input::Health(round, verdicts) => self.checked(round, verdicts),
             Input::Credentials(result) => self.credentials_read(result),
+            Input::Recovered => self.recovered(),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Tick => {}
         }
@@ -205,8 +211,10 @@ impl Machine<'_> {
 
     fn settle(&mut self) {
         self.heed_permit();
+        self.recover();
         self.run_process();
         self.drop_credentials();
+        self.check();
         self.write();
         self.switch();
         self.end();
@@ -319,7 +327,8 @@ impl Machine<'_> {
             WriteKind::ReleaseFor(_) => AgentState::Restarted,
         };
         let path = self.s.path.as_ref().unwrap_or(&self.setup.path).clone();
-        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind, path }));
+        let health = note(&self.setup.checks, &self.s.health);
+        self.effects.push(Effect::Write(Write { number, epoch: hold.epoch, kind, path, health }));
     }
 
     fn guard(&mut self) {

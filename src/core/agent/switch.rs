@@ -1,7 +1,7 @@
 //! The dead-man's switch: a hook that is called again and again while the bot trades, for exchanges that cancel all
 //! orders when they do not hear from it.
 //!
-//! Only an `Active` calls: before, the bot was not promoted, and after, its orders had better be cancelled. So a restart
+//! Only an `Active` calls, and only while trading does not pause: before, the bot was not promoted, and after, its orders had better be cancelled. So a restart
 //! in place stops the calls, too, until the bot trades again. A call that fails changes nothing here: the exchange does
 //! what it was asked to do if calls stay away.
 
@@ -11,7 +11,7 @@ use super::types::*;
 impl Machine<'_> {
     pub(super) fn switch(&mut self) {
         let Some(every) = self.setup.switch_every else { return };
-        let active = matches!(self.stage(), Some(Stage::Active));
+        let active = matches!(self.stage(), Some(Stage::Active)) && !self.s.recovery.paused;
         match self.s.switch {
             Switch::Off | Switch::Due(_) if !active => self.s.switch = Switch::Off,
             Switch::Calling(_) if !active => {

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::recovery::{Plan, Recovery};
 use crate::core::gate::Passage;
+use crate::core::health::{Check, Health, Verdict};
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OrderPath, Permit, ReleaseReason, Revoke, Terms};
+use crate::core::recovery::Complaint;
 use crate::core::time::Mono;
 
 /// What does not change while an agent runs.
@@ -33,6 +36,10 @@ pub struct Setup {
     pub path: OrderPath,
     /// A bot that trades has credentials, which are read once the permit to trade is there.
     pub credentials: bool,
+    /// What is done about checks that fail.
+    pub plan: Plan,
+    /// The checks; verdicts name them by index.
+    pub checks: Vec<Check>,
 }
 
 /// All that an agent remembers.
@@ -63,6 +70,10 @@ pub struct State {
     pub path: Option<OrderPath>,
     /// How the bot's credentials stand.
     pub credentials: Credentials,
+    /// What the checks came to.
+    pub health: Health,
+    /// What was done about those that fail.
+    pub recovery: Recovery,
 }
 
 /// A grant to this pod.
@@ -208,6 +219,10 @@ pub enum Input {
     Credentials(Result<(), String>),
     /// How orders are fenced was looked at again.
     Path(OrderPath),
+    /// What the checks of that round came to, all that are known; told on changes.
+    Health(u64, Vec<Verdict>),
+    /// The recovery hook ended, well or not.
+    Recovered,
     /// SIGTERM.
     Terminate,
     /// Time has passed.
@@ -234,7 +249,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// What to do. `Promote`, `Step`, `Signal` and `Sweep` abandon a hook that is under way: its result no longer counts.
+/// What to do. `Promote`, `Step`, `Recover`, `Signal` and `Sweep` abandon a hook that is under way: its result no longer counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Write to the Lease. It replaces a write that is under way, whose outcome no longer counts.
@@ -253,6 +268,8 @@ pub enum Effect {
     Sweep,
     /// Answer `Drained` when every socket that has unsent bytes now was seen without.
     Drain,
+    /// Call this one of the recovery hooks; answer `Recovered` at its end.
+    Recover(u8),
     /// Call the dead-man's switch; answer `Switched` at its end.
     CallSwitch,
     /// Kill the call of the dead-man's switch that is under way, now; it is not answered any more.
@@ -280,6 +297,8 @@ pub struct Write {
     pub kind: WriteKind,
     /// How orders are fenced: what claims and renewals report.
     pub path: OrderPath,
+    /// Which checks do not pass, as [`crate::core::health::note`] writes it: what claims and renewals report.
+    pub health: String,
 }
 
 /// What a write says.
@@ -310,6 +329,8 @@ pub enum Why {
     RenewDeadline,
     /// The pod is being stopped.
     PodStopping,
+    /// A check fails, and what the agent may do about it is used up.
+    HealthFailed(Complaint),
 }
 
 impl Why {
@@ -322,6 +343,7 @@ impl Why {
             Why::PromotionFailed(_) => ReleaseReason::PromotionFailed,
             Why::RenewDeadline => ReleaseReason::RenewDeadline,
             Why::PodStopping => ReleaseReason::PodStopping,
+            Why::HealthFailed(_) => ReleaseReason::HealthFailed,
         }
     }
 }
@@ -339,6 +361,7 @@ impl fmt::Display for Why {
             Why::PromotionFailed(sentence) => f.write_str(sentence),
             Why::RenewDeadline => f.write_str("the API server did not answer until the renew deadline."),
             Why::PodStopping => f.write_str("the pod is being stopped."),
+            Why::HealthFailed(complaint) => write!(f, "{complaint}"),
         }
     }
 }
@@ -373,6 +396,8 @@ pub enum Role {
     Candidate,
     /// This bot may trade.
     Active,
+    /// This bot holds the permit, and shall not trade until a cause that every pod would see alike is gone.
+    Paused,
     /// This bot is being stopped.
     Demoting,
 }
@@ -384,6 +409,7 @@ impl Role {
             Role::Standby => "standby",
             Role::Candidate => "candidate",
             Role::Active => "active",
+            Role::Paused => "paused",
             Role::Demoting => "demoting",
         }
     }

@@ -265,6 +265,7 @@ impl Round<'_> {
             active: None,
             shutdown: Vec::new(),
             report: None,
+            recovery: None,
         });
     }
 

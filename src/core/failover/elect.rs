@@ -171,6 +171,9 @@ impl Round<'_> {
             );
             return true;
         }
+        if automatic && self.is_held_for_people(current) {
+            return true;
+        }
         if automatic && let Some(left) = self.rate_limited() {
             self.wake(left);
             self.block(
@@ -249,7 +252,7 @@ impl Round<'_> {
     }
 
     fn cooling_down(&self, current: &Move) -> Option<Duration> {
-        if !matches!(current.reason, Reason::PromotionFailed | Reason::PromotionTimedOut) {
+        if !matches!(current.reason, Reason::PromotionFailed | Reason::PromotionTimedOut | Reason::HealthFailed) {
             return None;
         }
         let last = self.record.history.iter().find(|m| m.trigger == Trigger::Automatic)?.active?;
@@ -305,6 +308,7 @@ impl Round<'_> {
             .iter()
             .filter(|pod| self.is_eligible(pod) || self.is_back(current, pod))
             .filter(|pod| !bound_to_from || from == Some(&pod.uid))
+            .filter(|pod| current.pod_to_restart().is_none_or(|failed| failed.uid != pod.uid))
             .min_by_key(|pod| {
                 let is_from = from == Some(pod.uid.as_str());
                 let failures = current.tried.iter().filter(|uid| **uid == pod.uid).count();
@@ -346,6 +350,7 @@ impl Round<'_> {
                 lease.renew = String::new();
                 lease.state = AgentState::Unknown;
                 lease.path = OrderPath::Unknown;
+                lease.health = String::new();
                 lease.reason = String::new();
                 lease.shutdown = Vec::new();
                 lease.successor = None;

@@ -133,6 +133,7 @@ impl Round<'_> {
             let trigger = if reason == Reason::PodDeleted { Trigger::Eviction } else { Trigger::Automatic };
             self.begin_move(trigger, reason, message.clone());
         }
+        let step = if reason == Reason::HealthFailed { self.next_remedy() } else { None };
         if let Some(current) = &mut self.record.current {
             current.evidence = Some(evidence);
             current.confirmed_by = by;
@@ -145,6 +146,9 @@ impl Round<'_> {
             } else if current.epoch == ledger.epoch && reason == Reason::PromotionFailed {
                 // An attempt of this very move: people need to know why it goes on and on.
                 current.message = message;
+            }
+            if step.is_some() && current.trigger == Trigger::Automatic && current.reason == Reason::HealthFailed {
+                current.recovery = step;
             }
             let never_traded = current.epoch == ledger.epoch || current.reason == Reason::PromotionTimedOut;
             let blameless = match reason {
@@ -204,6 +208,7 @@ impl Round<'_> {
                     Some(ReleaseReason::RenewDeadline) => Reason::RenewDeadline,
                     Some(ReleaseReason::PodStopping) => Reason::PodDeleted,
                     Some(ReleaseReason::AgentRestarted) => Reason::ContainerTerminated,
+                    Some(ReleaseReason::HealthFailed) => Reason::HealthFailed,
                     Some(ReleaseReason::Revoked) | None => Reason::Requested,
                 };
                 (reason, format!("The agent of {pod} released the Lease: {sentence}"))

@@ -14,6 +14,7 @@ mod evidence;
 mod incumbent;
 mod older_store;
 mod operations;
+mod recovery;
 mod restore;
 mod slots;
 #[cfg(test)]

@@ -25,6 +25,7 @@ impl Round<'_> {
             return;
         }
         self.remove_finished();
+        self.remove_failed();
         let desired = self.desired();
         let usable: Vec<&Pod> = self.seen.pods.iter().filter(|p| self.is_usable(p)).collect();
         if usable.len() < desired {
@@ -65,6 +66,11 @@ impl Round<'_> {
                 self.last.push(delete(pod));
             }
         }
+    }
+
+    fn remove_failed(&mut self) {
+        let failed = self.pod_to_restart().filter(|pod| !pod.terminating && !self.is_protected(pod)).map(delete);
+        self.last.extend(failed);
     }
 
     fn create(&mut self, missing: usize) {

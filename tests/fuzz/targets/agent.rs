@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::records;
 use crate::product::core::agent::*;
 use crate::product::core::gate::Passage;
+use crate::product::core::health::{AppliesTo, Check, Scope, Verdict};
 use crate::product::core::ids::{BootId, Epoch, PodRef};
 use crate::product::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, Terms};
 use crate::product::core::silence::GUARD;
-use crate::product::core::time::Mono;
+use crate::product::core::time::{Mono, Wall};
 use crate::source::{Source, trace};
 
 /// More steps tell no more.
@@ -66,6 +67,36 @@ pub fn run(data: &[u8]) {
     world.comes_to_rest();
 }
 
+fn check(scope: Scope) -> Check {
+    Check {
+        name: format!("{scope:?}"),
+        period: Duration::from_secs(10),
+        timeout: Duration::from_secs(2),
+        failure_threshold: 3,
+        success_threshold: 1,
+        startup_grace: Duration::from_secs(30),
+        critical: true,
+        applies_to: AppliesTo::Active,
+        scope,
+        pause_trading: scope == Scope::Shared,
+    }
+}
+
+fn plan(s: &mut Source<'_>) -> Plan {
+    let remedies = [OwnRemedy::RestartProcess, OwnRemedy::Hook(0), OwnRemedy::RestartProcess];
+    let rule =
+        Rule { name: "blind".into(), checks: vec![0], remedies: remedies.into_iter().take(s.below(4)).collect() };
+    Plan { rules: vec![rule], pause: s.duration(), period: s.duration() }
+}
+
+fn verdicts(s: &mut Source<'_>) -> Vec<Verdict> {
+    let verdict = |s: &mut Source<'_>, check| {
+        let failing = s.flag();
+        Verdict { check, failing, doubted: !failing && s.flag(), since: Wall(0), error: String::new() }
+    };
+    (0..s.one_of(&[2, 1, 3])).map(|check| verdict(s, check)).collect()
+}
+
 impl World {
     fn new(s: &mut Source<'_>) -> World {
         let pod = PodRef { name: "doge-0".into(), uid: "u0a".into() };
@@ -81,6 +112,8 @@ impl World {
             switch_every: s.maybe(Source::duration),
             path: records::path(s),
             credentials: s.flag(),
+            plan: plan(s),
+            checks: vec![check(Scope::Pod), check(Scope::Shared)],
         };
         let now = Mono { first: s.between(0, 1 << 40), second: s.between(0, 1 << 40) };
         World { setup, state: State::default(), now, lease: LeaseRecord::default(), witness: Witness::default() }
@@ -99,7 +132,7 @@ impl World {
     }
 
     fn input(&mut self, s: &mut Source<'_>) -> Input {
-        match s.below(20) {
+        match s.below(22) {
             0 => Input::Tick,
             1 | 2 => Input::Seen(self.look(s)),
             3 => Input::Read(self.look(s)),
@@ -117,6 +150,8 @@ impl World {
             17 => Input::Credentials(if s.flag() { Ok(()) } else { Err(s.text()) }),
             18 => Input::Path(records::path(s)),
             19 if s.seldom(6) => Input::Terminate,
+            20 => Input::Health(self.round(s), verdicts(s)),
+            21 => Input::Recovered,
             _ => Input::Tick,
         }
     }
@@ -142,6 +177,10 @@ impl World {
         lease.boot = None;
         lease.terms = lease.terms.or(Some(records::terms(s)));
         lease
+    }
+
+    fn round(&self, s: &mut Source<'_>) -> u64 {
+        if s.seldom(4) { s.number() } else { self.state.health.round }
     }
 
     fn number(&self, s: &mut Source<'_>) -> u64 {
@@ -288,7 +327,7 @@ impl Witness {
                     self.check_guard(hold, *at);
                 }
             }
-            Effect::Start(role) if role.role == Role::Active => {
+            Effect::Start(role) if matches!(role.role, Role::Active | Role::Paused) => {
                 self.runs = true;
                 self.check_start(setup, state);
             }
@@ -318,6 +357,9 @@ impl Witness {
             Effect::Exit => {
                 assert!(self.left && !self.runs, "the agent ends and nobody has asked it to");
                 self.ended = true;
+            }
+            Effect::Recover(_) => {
+                assert_eq!(leadership(state).role, Role::Active, "a remedy for a bot that does not trade")
             }
             Effect::Read | Effect::Step(_) | Effect::Signal | Effect::Gate(_) => {}
         }

@@ -8,6 +8,7 @@ use crate::product::core::account::{AccountRecord, BotRef, Holder};
 use crate::product::core::failover::*;
 use crate::product::core::ids::{Epoch, FencingToken};
 use crate::product::core::lease::{AgentState, LeaseRecord, Terms};
+use crate::product::core::recovery::Remedy;
 use crate::product::core::report::Report;
 use crate::product::core::silence::Link;
 use crate::product::core::time::{Mono, Wall};
@@ -18,7 +19,13 @@ const GAP: Duration = Duration::from_millis(2_500);
 /// A morning in 2026, milliseconds.
 const MORNING: u64 = 1_795_000_000_000;
 
-const REASONS: [&str; 4] = ["Revoked: x.", "ProcessExited: x.", "RestartWanted: x.", "RenewDeadline: x."];
+const REASONS: [&str; 5] = [
+    "Revoked: x.",
+    "ProcessExited: x.",
+    "RestartWanted: x.",
+    "RenewDeadline: x.",
+    "HealthFailed: the check price of the rule blind fails: x.",
+];
 
 pub fn spec(s: &mut Source<'_>) -> Spec {
     let seconds = Duration::from_secs;
@@ -52,6 +59,17 @@ pub fn spec(s: &mut Source<'_>) -> Spec {
         revision: s.one_of(&["r1", "r1", "r2"]).into(),
         account: s.seldom(3).then(|| s.one_of(&["kraken-main", "kraken-main", "other"]).into()),
         restore: s.maybe(|s| RestorePolicy { deadline: seconds(s.one_of(&[60, 3600])) }),
+        recovery: RecoveryPolicy {
+            rules: vec![RecoveryRule {
+                name: "blind".into(),
+                remedies: [Remedy::RestartPod, Remedy::Failover, Remedy::Suspend]
+                    .into_iter()
+                    .take(s.below(4))
+                    .collect(),
+                on_standbys: s.flag(),
+            }],
+            period: seconds(s.one_of(&[3600, 60])),
+        },
     }
 }
 

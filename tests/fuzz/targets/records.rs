@@ -77,6 +77,7 @@ pub fn lease(s: &mut Source<'_>) -> LeaseRecord {
         renew: s.text(),
         state: s.one_of(&STATES),
         path: path(s),
+        health: String::new(),
         reason: s
             .one_of(&["Revoked: x.", "RestartWanted: x.", "RenewDeadline: x.", "PodStopping: x.", "Garbage"])
             .into(),

@@ -131,7 +131,7 @@ pub async fn a_lease_is_granted_renewed_and_released(world: &World) {
     assert_eq!((lease::read(&made).holder, lease::read(&made).epoch), (Some(holder.clone()), Some(Epoch(7))));
 
     let change = async |number, kind| {
-        let write = Write { number, epoch: Epoch(7), kind, path: OrderPath::Gated };
+        let write = Write { number, epoch: Epoch(7), kind, path: OrderPath::Gated, health: String::new() };
         let patch = serde_json::from_value(lease_patch(&write, &[], &holder, &boot, Timestamp::now())).unwrap();
         leases.patch("doge", &PatchParams::default(), &Patch::Json::<()>(patch)).await
     };

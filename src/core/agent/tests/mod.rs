@@ -2,7 +2,9 @@
 
 mod credentials;
 mod gate;
+mod health;
 mod leaving;
+mod recovery;
 mod renewing;
 mod restarting;
 mod shutting_down;
@@ -48,6 +50,7 @@ impl World {
         let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
         let setup = Setup {
             path: OrderPath::Killed,
+            checks: Vec::new(),
             pod,
             boot: boot("mine"),
             hot,
@@ -58,6 +61,7 @@ impl World {
             stop: Duration::from_secs(3),
             switch_every: None,
             credentials: false,
+            plan: Plan::default(),
         };
         World { setup, state: State::default(), lease: LeaseRecord::default(), now: Mono::both(START), effects: vec![] }
     }
@@ -137,6 +141,9 @@ impl World {
             return Outcome::Refused(Some(self.lease.clone()));
         }
         self.lease.renew = format!("{me}/{}", write.number);
+        if matches!(write.kind, WriteKind::Claim | WriteKind::Renew(_)) {
+            self.lease.health.clone_from(&write.health);
+        }
         match &write.kind {
             WriteKind::Claim => {
                 self.lease.boot = Some(me);

@@ -17,6 +17,7 @@ mod outage;
 mod planned;
 mod policy;
 mod reconcile;
+mod recovery;
 mod restore;
 mod restore_jobs;
 mod restore_rules;

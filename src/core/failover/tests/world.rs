@@ -98,6 +98,7 @@ pub fn spec() -> Spec {
         revision: "r1".into(),
         account: None,
         restore: None,
+        recovery: RecoveryPolicy::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::core::account::BotRef;
 use crate::core::backup::BackupId;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::OnApiServerLoss;
+use crate::core::recovery::Remedy;
 use crate::core::report::Report;
 use crate::core::shutdown::{Shutdown, StepReport};
 use crate::core::time::Wall;
@@ -159,6 +160,8 @@ pub enum Block {
     AccountHeld,
     /// A restore failed after it had begun to change the target.
     RestoreFailed,
+    /// Checks fail, and what may be done about it is used up.
+    RecoveryUsedUp,
 }
 
 /// A move of the active role, finished or not.
@@ -202,6 +205,21 @@ pub struct Move {
     pub shutdown: Vec<StepReport>,
     /// What the reconciliation reported.
     pub report: Option<Report>,
+    /// Where a failed check led to it: what is done about that.
+    pub recovery: Option<RecoveryStep>,
+}
+
+/// What is done about a failed check.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecoveryStep {
+    /// The rule.
+    pub rule: String,
+    /// The check that failed.
+    pub check: String,
+    /// The remedy.
+    pub remedy: Remedy,
+    /// While the bot was held for people, no pod was ready: when one is again, its checks pass.
+    pub all_failed: bool,
 }
 
 /// What asked for a move.
@@ -264,6 +282,8 @@ pub enum Reason {
     AccountLost,
     /// A backup was put back.
     Restored,
+    /// A check failed, and what the agent may do about it is used up.
+    HealthFailed,
 }
 
 /// Why an old active is known not to trade (design, rule 11).

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::lease::Terms;
+use crate::core::recovery::Remedy;
 
 /// The part of a TradingBot's spec that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +42,28 @@ pub struct Spec {
     pub account: Option<String>,
     /// How backups are put back; `None`: there are none.
     pub restore: Option<RestorePolicy>,
+    /// What is done about checks that fail, as far as it needs the Lease.
+    pub recovery: RecoveryPolicy,
+}
+
+/// What is done about checks that fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RecoveryPolicy {
+    /// The rules.
+    pub rules: Vec<RecoveryRule>,
+    /// So long after its last remedy a rule begins anew.
+    pub period: Duration,
+}
+
+/// One rule, as far as the operator carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecoveryRule {
+    /// Its name.
+    pub name: String,
+    /// The operator's remedies, in order. When they are used up, the bot is held for people.
+    pub remedies: Vec<Remedy>,
+    /// Standbys run all its checks, too, so that a held bot may go on when they pass there again.
+    pub on_standbys: bool,
 }
 
 /// What restores are given.

@@ -1,0 +1,71 @@
+//! What an active says of its checks in its Lease: JSON of those that do not pass. Empty: all of them pass, or there are
+//! none.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, Health, Standing};
+
+/// Bytes of the annotation, at most.
+pub const LONGEST_NOTE: usize = 2048;
+
+/// How much of an error is kept: as much as leaves room for all checks.
+const ERRORS: [usize; 4] = [400, 120, 40, 0];
+
+/// A check that does not pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Noted {
+    /// Its name.
+    pub name: String,
+    /// Since when it fails, in UTC; empty where that is not known yet.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub since: String,
+    /// Why it fails, cut where the note would be too long.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
+impl Noted {
+    /// `Failing`, or `Unknown` where it has not run often enough.
+    pub fn standing(&self) -> Standing {
+        if self.since.is_empty() { Standing::Unknown } else { Standing::Failing }
+    }
+}
+
+/// The note of an agent.
+pub fn note(checks: &[Check], health: &Health) -> String {
+    let not_passing: Vec<_> = health
+        .running(checks)
+        .filter_map(|(index, check)| match health.verdicts.iter().find(|verdict| verdict.check == index) {
+            Some(verdict) => verdict.failing.then_some((check, Some(verdict))),
+            None => Some((check, None)),
+        })
+        .collect();
+    if not_passing.is_empty() {
+        return String::new();
+    }
+    for longest in ERRORS {
+        let all: Vec<Noted> = not_passing
+            .iter()
+            .map(|(check, verdict)| Noted {
+                name: check.name.clone(),
+                since: verdict.map(|verdict| verdict.since.to_string()).unwrap_or_default(),
+                error: verdict.map(|verdict| verdict.error.chars().take(longest).collect()).unwrap_or_default(),
+            })
+            .collect();
+        let text = serde_json::to_string(&all).unwrap_or_default();
+        if text.len() <= LONGEST_NOTE {
+            return text;
+        }
+    }
+    // Not with names as short as the schema wants them.
+    String::new()
+}
+
+/// Reads a note. `None`: it cannot be read, and nothing is known of the checks.
+pub fn noted(text: &str) -> Option<Vec<Noted>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    serde_json::from_str(text).ok()
+}
