@@ -27,9 +27,11 @@ fn about(checks: Value) -> Value {
 
 #[tokio::test]
 async fn bad_rules_are_refused_with_a_sentence_that_says_what_to_change() {
-    let (restart, hook) = (json!({"type": "RestartProcess"}), json!({"type": "Hook", "hook": {"http": {"port": 8080}}}));
+    let (restart, hook) =
+        (json!({"type": "RestartProcess"}), json!({"type": "Hook", "hook": {"http": {"port": 8080}}}));
     let (moves, suspend) = (json!({"type": "Failover"}), json!({"type": "Suspend"}));
-    let names = "Every name in spec.recovery.rules.checks must be that of a check in spec.health.checks of the scope Pod";
+    let names =
+        "Every name in spec.recovery.rules.checks must be that of a check in spec.health.checks of the scope Pod";
     let order = "The actions of a rule of spec.recovery are those on the process first";
     let belongs = "An action of the type Hook needs hook, which no other has";
     let endless = |pause: u32, period: u32| {
@@ -46,13 +48,21 @@ async fn bad_rules_are_refused_with_a_sentence_that_says_what_to_change() {
         ("two ends", actions(json!([suspend, suspend])), order),
         ("a hook that is none", actions(json!([{"type": "Hook"}])), belongs),
         ("a hook too many", actions(json!([{"type": "Failover", "hook": hook["hook"]}])), belongs),
-        ("a hook that calls nothing", actions(json!([{"type": "Hook", "hook": {}}])), "A hook calls either exec or http"),
+        (
+            "a hook that calls nothing",
+            actions(json!([{"type": "Hook", "hook": {}}])),
+            "A hook calls either exec or http",
+        ),
         (
             "a port of the agent",
             actions(json!([{"type": "Hook", "hook": {"http": {"port": 9797}}}])),
             "The ports 9796 to 9799 of a pod are its agent's own",
         ),
-        ("a ladder that never ends", endless(60, 120), "would begin at its first action again before it came to its last"),
+        (
+            "a ladder that never ends",
+            endless(60, 120),
+            "would begin at its first action again before it came to its last",
+        ),
         ("no action", actions(json!([])), "should have at least 1 items"),
         ("an action that nobody knows", actions(json!([{"type": "Reboot"}])), "Unsupported value: \"Reboot\""),
         ("no rule", json!({"rules": []}), "should have at least 1 items"),
