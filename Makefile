@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help cluster cluster-down images check-images crds api-baseline manifests chart fmt lint workflows deny unit model \
-  model-small simulation conformance wrong mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-backup bench-gate bench-page gate-rounds \
+  model-small simulation conformance wrong mutants fuzz fuzz-replay test e2e e2e-chart demo bench-failover bench-recovery bench-backup bench-gate bench-page gate-rounds \
   faults
 
 # Test programs that need no cluster: every file of tests/, and every folder with a main.rs but these.
@@ -103,6 +103,9 @@ demo: images ## a bot survives a crash, a kill, a cut node and a restart, judged
 
 bench-failover: images ## how long nobody trades: target/bench/failover.json  [RUNS=10] [KEEP=1]
 	KEEP=$(KEEP) tests/e2e/run --ignored bench_failover
+
+bench-recovery: images ## how soon a bot that is ill trades again: target/bench/recovery.json  [RUNS=10] [KEEP=1]
+	KEEP=$(KEEP) tests/e2e/run --ignored bench_recovery
 
 bench-backup: ## 1 GiB to an S3 server beside a plain client: target/bench/backup.json  [RUNS=3]
 	@tests/backup/bench

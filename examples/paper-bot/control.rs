@@ -1,5 +1,5 @@
 //! How tests make the bot misbehave: `POST /control/crash`, `/hang`, `/ignore-sigterm`, `/daemonise`; and how a step of
-//! its stop makes it place no more orders: `/pause`.
+//! its stop makes it place no more orders: `/pause`. What health checks see is in `vitals`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+
+use super::vitals::{self, Vitals};
 
 /// What was asked of the bot.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,7 @@ struct Asked {
     daemonised: Notify,
     /// An order is being placed.
     placing: watch::Sender<bool>,
+    vitals: Vitals,
 }
 
 impl Controls {
@@ -41,6 +44,10 @@ impl Controls {
 
     pub fn hangs(&self) -> bool {
         self.0.hang.load(Ordering::Relaxed)
+    }
+
+    pub fn vitals(&self) -> &Vitals {
+        &self.0.vitals
     }
 
     /// The trader begins to place an order, or has its answer.
@@ -75,6 +82,12 @@ pub fn router(controls: Controls) -> Router {
         .route("/control/pause", post(pause))
         .route("/control/ignore-sigterm", post(ignore_sigterm))
         .route("/control/daemonise", post(daemonise))
+        .route("/control/blind", post(vitals::blind))
+        .route("/control/stale", post(vitals::stale))
+        .route("/control/eat", post(vitals::eat))
+        .route("/control/fill", post(vitals::fill))
+        .route("/control/clean", post(vitals::clean))
+        .route("/vitals", get(vitals::show))
         .with_state(controls)
 }
 

@@ -22,6 +22,7 @@ mod role;
 #[cfg(test)]
 mod tests;
 mod trader;
+mod vitals;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +46,8 @@ async fn program(mut args: Args) -> u8 {
         None | Some("cancel") => {}
         // Hooks that succeed, and one that never returns.
         Some("promote" | "demote") => return 0,
+        // A check that fails for four of every eight seconds.
+        Some("flap") => return u8::from(vitals::now_milliseconds() / 4000 % 2 == 1),
         Some("hang") => loop {
             tokio::time::sleep(Duration::from_secs(3600)).await;
         },

@@ -12,7 +12,7 @@ use super::postgresql::Address;
 
 const PROXY: [&str; 4] = ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"];
 
-pub const USAGE: &str = "paper-bot [promote|demote|hang|cancel] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
+pub const USAGE: &str = "paper-bot [promote|demote|hang|cancel|flap] [--exchange URL] [--orders-per-second 20] [--control-port 9000]
   [--journal FILE | --database] [--pipeline UNANSWERED] [--sign-milliseconds 0] [--crash-at-start] [--crash-after ORDERS] [--ignore-sigterm] [--ignore-proxy]
 from the environment: EXCHANGE_URL or EXCHANGE_SERVICE_HOST and _PORT; TRADINGBOT_NAME, _ROLE, _EPOCH, _FENCING_TOKEN, _API, _CREDENTIALS (a folder with the file api-key); HTTP_PROXY, NO_PROXY; for --database PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE";
 

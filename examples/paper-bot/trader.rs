@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use super::journal::Journal;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::role::Role;
+use super::vitals::now_milliseconds;
 
 /// An exchange that does not answer in this time is asked the next thing.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -66,8 +67,9 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
         controls.placing(true);
         let placed = desk.place(&now, allowed).await;
         controls.placing(false);
-        if let Err(error) = placed {
-            eprintln!("an order was not placed: {error}");
+        match placed {
+            Ok(()) => controls.vitals().ordered(),
+            Err(error) => eprintln!("an order was not placed: {error}"),
         }
     }
 }
@@ -167,11 +169,6 @@ impl<'a> Desk<'a> {
             ("x-epoch", number(role.epoch)),
         ]
     }
-}
-
-/// The wall clock, in milliseconds since 1970.
-fn now_milliseconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |wall| wall.as_millis() as u64)
 }
 
 /// Leaves a grandchild in a session of its own that trades on under this role, whatever becomes of us: the worst that a

@@ -32,6 +32,7 @@ pub mod names;
 pub mod operation;
 #[cfg(feature = "schema")]
 pub mod record;
+#[cfg(feature = "schema")]
 pub mod recovery;
 #[cfg(feature = "schema")]
 mod rules;

@@ -33,9 +33,9 @@ fn bench_failover() {
     assert!(slow.is_empty(), "the median is above its limit: {slow:?}");
 }
 
-struct Figures {
-    scenario: &'static str,
-    limit: f64,
+pub struct Figures {
+    pub scenario: &'static str,
+    pub limit: f64,
     runs: Vec<f64>,
 }
 
@@ -51,8 +51,12 @@ impl Figures {
         sorted[(n * percent).div_ceil(100) - 1]
     }
 
-    fn json(&self) -> Value {
-        let max = self.runs.iter().copied().fold(0.0, f64::max);
+    pub fn max(&self) -> f64 {
+        self.runs.iter().copied().fold(0.0, f64::max)
+    }
+
+    pub fn json(&self) -> Value {
+        let max = self.max();
         let round = |s: f64| (s * 1000.0).round() / 1000.0;
         json!({
             "scenario": self.scenario, "n": self.runs.len(),
@@ -62,7 +66,7 @@ impl Figures {
 }
 
 /// Runs one scenario with a fresh world and bot each time, and nothing else on the cluster.
-fn measure(name: &'static str, limit: f64, run: impl AsyncFn(&World) -> f64) -> Figures {
+pub fn measure(name: &'static str, limit: f64, run: impl AsyncFn(&World) -> f64) -> Figures {
     let wanted = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(RUNS);
     let mut runs = Vec::new();
     for number in 1..=wanted {

@@ -11,4 +11,5 @@ mod faults;
 mod gate;
 mod harness;
 mod privileges;
+mod recovery;
 mod shutdown;

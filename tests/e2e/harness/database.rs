@@ -31,6 +31,11 @@ impl Database {
         database
     }
 
+    /// What it runs as.
+    pub fn server(&self) -> &Server {
+        &self.0
+    }
+
     /// libpq's variables for a database of the server.
     pub fn variables(&self, password: &str, database: &str) -> Value {
         let host = &self.0.address;

@@ -32,7 +32,7 @@ pub use manifest::{BOOKS, BotManifest, DEMO_IMAGE, bot, restricted_container, re
 pub use operator::Operator;
 pub use proxy::{Call, Deeds, EventFate, Fate, Passes, Proxy, Rule};
 pub use scenario::{say, scenario, scenario_within, words_of};
-pub use server::put_secret;
+pub use server::{Server, put_secret};
 pub use shell::{cluster_env, kubeconfig, kubectl, kubectl_command, kubectl_said, root};
 pub use store::{Store, keys};
 pub use token::{ON_PURPOSE, client_of};
