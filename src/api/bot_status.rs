@@ -46,6 +46,9 @@ pub struct TradingBotStatus {
     /// The fencing tokens of reconciliation Jobs that were not yet seen to have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<u64>,
+    /// Another with every further request to make the last of these Jobs.
+    #[serde(skip_serializing_if = "is_false")]
+    pub job_request: bool,
     /// How trading moved.
     pub failover: FailoverStatus,
     /// The operation that is being carried out.

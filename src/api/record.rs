@@ -57,6 +57,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
         active_since,
         lost,
         jobs,
+        job_request,
         current,
         history,
         total,
@@ -100,6 +101,7 @@ pub fn status_from(record: &Record, seen: Seen) -> TradingBotStatus {
             .map(|l| LostPod { pod_uid: l.pod_uid.clone(), container_id: l.container_id.clone() })
             .collect(),
         jobs: jobs.iter().map(|token| token.0).collect(),
+        job_request: *job_request,
         failover: FailoverStatus {
             total: *total,
             average_milliseconds: average(history),
@@ -144,6 +146,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         standbys: _,
         lost,
         jobs,
+        job_request,
         failover,
         operation,
         account,
@@ -167,6 +170,7 @@ pub fn record_from(status: &TradingBotStatus) -> Record {
         active_since: trading.as_ref().and(active.as_ref()).and_then(|a| a.since_time.as_ref()).map(wall_from),
         lost: lost.iter().map(|l| Lost { pod_uid: l.pod_uid.clone(), container_id: l.container_id.clone() }).collect(),
         jobs: jobs.iter().map(|token| FencingToken(*token)).collect(),
+        job_request: *job_request,
         current: failover.current.as_ref().map(move_from),
         history: failover.history.iter().map(move_from).collect(),
         total: failover.total,
@@ -445,6 +449,7 @@ mod tests {
                 })
                 .collect(),
             jobs: (0..seed % 4).map(FencingToken).collect(),
+            job_request: has(11),
             current: has(6).then(|| some_move(seed)),
             history: (0..seed % 21).map(|n| some_move(seed.wrapping_mul(31).wrapping_add(n) % 512)).collect(),
             total: seed * 7,

@@ -19,6 +19,7 @@ mod lifecycle;
 mod merge;
 mod operation;
 mod operation_policy;
+mod recovery;
 mod status;
 mod stored;
 mod unknown;

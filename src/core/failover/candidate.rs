@@ -133,7 +133,11 @@ impl Round<'_> {
                 if self.overdue(Step::Reconcile(self.record.epoch), policy.deadline + JOB_GRACE) {
                     return self.reconciliation_failed(&policy, "the Job could not be created.");
                 }
-                if !self.record.jobs.contains(&token) {
+                if self.record.jobs.contains(&token) {
+                    // The status changes before every request: one that was decided on before this request, and is still
+                    // on its way, must not be written after it, because it may believe that no such Job can come to be.
+                    self.record.job_request = !self.record.job_request;
+                } else {
                     self.record.jobs.push(token);
                 }
                 // Its time begins with the last attempt, which may be carried out late.

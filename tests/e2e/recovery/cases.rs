@@ -41,7 +41,7 @@ pub async fn hung(world: &World, change: fn(Value) -> Value) -> f64 {
 
 pub async fn memory(world: &World, change: fn(Value) -> Value) -> f64 {
     let used = super::check("memory", json!({"resources": {"memoryPercent": 60}}));
-    let limits = json!({"limits": {"memory": "96Mi"}});
+    let limits = json!({"limits": {"memory": "80Mi"}});
     let manifest = checked(json!([change(used)])).with("/spec/template/spec/containers/0/resources", limits);
     restarted_after(world, manifest, "eat").await
 }

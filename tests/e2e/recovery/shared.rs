@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Api;
 use serde_json::{Value, json};
 
 use super::cases::until_passing;
@@ -81,8 +83,11 @@ pub async fn exchange_away(world: &World, away: Duration, change: fn(Value) -> V
     bot.until_trading().await;
     until_passing(&bot).await;
     let round = bot.begin_round("the exchange goes away").await;
+    let pods: Api<Pod> = Api::namespaced(world.cluster.client.clone(), &world.namespace);
+    let venue = pods.get("exchange").await.expect("the exchange's pod").status.and_then(|status| status.pod_ip);
+    let venue = venue.expect("it has an address");
     let nodes: Vec<String> = bot.pods().await.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
-    let cuts: Vec<_> = nodes.iter().map(|node| world.faults().cut_address(node, host)).collect();
+    let cuts: Vec<_> = nodes.iter().map(|node| world.faults().cut_address(node, &venue)).collect();
     let paused = until_paused(&bot).await;
     tokio::time::sleep(away).await;
     cuts.into_iter().for_each(Lasting::heal);

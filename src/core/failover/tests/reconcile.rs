@@ -310,3 +310,29 @@ fn a_deadline_lowered_since_does_not_end_a_job_that_was_made_before() {
         assert!((103_000..108_000).contains(&waited), "{waited} ms, policy stays: {policy_stays}");
     }
 }
+
+/// A status that was decided on before the request, and believes that there can be no such Job any more, must not be stored
+/// after it: the model found that, with two crashes and a lost reply.
+#[test]
+fn every_request_for_a_job_is_preceded_by_a_status_that_no_earlier_one_can_follow() {
+    let mut world = World::trading(reconciled(OnFailure::Retry));
+    world.job_fate = JobFate::Hangs;
+    exit(&mut world);
+    for _ in 0..50 {
+        world.run(Duration::from_millis(100));
+        if jobs_made(&world) > 0 {
+            break;
+        }
+    }
+    assert_eq!(jobs_made(&world), 1);
+    // It was lost on its way, and nobody knows.
+    world.jobs.clear();
+    for _ in 0..3 {
+        let decision = decide(&world.spec, &world.record, &world.memory, &world.observe(), world.now());
+        let at = |wanted: fn(&Action) -> bool| decision.actions.iter().position(wanted);
+        let status = at(|action| matches!(action, Action::WriteStatus)).expect("a status");
+        let job = at(|action| matches!(action, Action::CreateJob { .. })).expect("a Job");
+        assert!(status < job, "{:?}", decision.actions);
+        (world.record, world.memory) = (decision.record, decision.memory);
+    }
+}

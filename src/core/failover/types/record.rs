@@ -37,6 +37,8 @@ pub struct Record {
     pub lost: Vec<Lost>,
     /// Reconciliation Jobs that were not yet seen to have ended.
     pub jobs: Vec<FencingToken>,
+    /// Another with every further request to make the last of them.
+    pub job_request: bool,
     /// The move in progress.
     pub current: Option<Move>,
     /// Moves that ended in trading, newest first, at most [`HISTORY_LENGTH`].
