@@ -123,7 +123,7 @@ async fn bad_bots_are_refused_with_a_sentence_that_says_what_to_change() {
         (
             "a lifecycle hook on the bot",
             |b| container(b)["lifecycle"] = json!({"preStop": {"exec": {"command": ["/x"]}}}),
-            "use spec.hooks.promote and spec.hooks.demote",
+            "use spec.hooks.promote, spec.lifecycle.shutdown and spec.hooks.demote",
         ),
         (
             "a container with a name of ours",

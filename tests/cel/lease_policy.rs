@@ -120,7 +120,7 @@ impl Story {
                 epoch: EPOCH,
                 kind,
                 path: OrderPath::Bypassed("10.0.0.3:8080".into()),
-                health: String::new(),
+                health: "x".repeat(tradingbot::core::health::LONGEST_NOTE),
             },
             &longest_steps(),
             &pod(0),
@@ -325,6 +325,7 @@ async fn a_holder_changes_nothing_but_its_own_words() {
             "has at most 4096 characters".into(),
         ),
         ("a path like a novel", merge(None, &[("path", &"x".repeat(1025))]), "at most 1024 characters".into()),
+        ("checks like a novel", merge(None, &[("health", &"x".repeat(2049))]), "at most 2048 characters".into()),
     ];
     story.operator_writes(&active()).await;
     for (what, patch, sentence) in rows {

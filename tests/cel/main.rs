@@ -9,6 +9,7 @@ mod cluster;
 mod credentials;
 mod examples;
 mod flow_schema;
+mod health;
 mod identity;
 mod input;
 mod install;
