@@ -7,6 +7,7 @@ use crate::core::health::Scope;
 
 /// Says what a step changed. Renewals are not worth a word.
 pub(super) fn changes(before: &State, after: &State) {
+    remedies(before, after);
     let stage = |state: &State| state.hold.as_ref().map(|hold| (hold.epoch, hold.stage.clone()));
     if stage(before) == stage(after) {
         return;
@@ -21,6 +22,20 @@ pub(super) fn changes(before: &State, after: &State) {
     }
 }
 
+/// What is done about checks that fail; which ones do is told where they are run.
+fn remedies(before: &State, after: &State) {
+    match (before.recovery.paused, after.recovery.paused) {
+        (false, true) => warn!("Trading pauses until a cause that every pod would see alike is gone."),
+        (true, false) => info!("Trading does not pause any more."),
+        _ => {}
+    }
+    if after.recovery.calling && !before.recovery.calling {
+        warn!("A check fails: a recovery hook is called.");
+    } else if after.recovery.taken != before.recovery.taken && matches!(after.process, Process::Terminating(_)) {
+        warn!("A check fails: the bot's process is ended and started again.");
+    }
+}
+
 fn entered(before: Option<&Hold>, hold: &Hold) {
     let Hold { epoch, token, terms, .. } = hold;
     match &hold.stage {
@@ -29,6 +44,7 @@ fn entered(before: Option<&Hold>, hold: &Hold) {
         Stage::Promoting if before.is_some_and(|before| before.restarts < hold.restarts) => {
             warn!("The bot's process ended; restart {} in place.", hold.restarts);
         }
+        Stage::Promoting if before.is_some_and(|before| before.stage == Stage::Active) => {}
         Stage::Promoting => info!("Permitted to trade in epoch {epoch}; starting."),
         Stage::Active => info!("Trading in epoch {epoch}."),
         Stage::Stopping(why) => warn!("Stopping for good in epoch {epoch}. {why}"),

@@ -49,3 +49,70 @@ pub fn secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
 fn folder(number: u8) -> String {
     format!("recovery-{number}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use crate::api::wanted::spec_from;
+    use crate::core::recovery::Remedy;
+    use serde_json::{Value, json};
+
+    fn bot(checks: Value, recovery: Value) -> crate::api::bot::TradingBot {
+        let mut bot = fixtures::smallest();
+        bot.spec.health = serde_json::from_value(json!({"checks": checks})).unwrap();
+        bot.spec.recovery = serde_json::from_value(recovery).unwrap();
+        bot
+    }
+
+    #[test]
+    fn without_rules_the_usual_one_is_about_the_critical_checks_of_the_pod() {
+        let checks = json!([
+            {"name": "venue", "tcp": {"port": 1}, "scope": "Shared"},
+            {"name": "log", "tcp": {"port": 2}, "critical": false},
+            {"name": "price", "tcp": {"port": 3}},
+            {"name": "wait", "tcp": {"port": 4}, "appliesTo": "Standby"},
+        ]);
+        let bot = bot(checks, Value::Null);
+        let RecoveryConfig { rules, hooks, pause_seconds, period_seconds } = config(&bot.spec);
+        let rule = RecoveryRuleConfig {
+            name: "default".into(),
+            checks: vec![2],
+            remedies: vec![RemedyConfig::RestartProcess],
+        };
+        assert_eq!((rules, hooks, pause_seconds, period_seconds), (vec![rule], vec![], 30, 3600));
+        let operators = &spec_from(&bot).recovery.rules[0];
+        assert_eq!((operators.remedies.as_slice(), operators.on_standbys), (&[Remedy::Failover][..], false));
+    }
+
+    #[test]
+    fn without_checks_there_is_nothing_to_do() {
+        let bot = bot(json!([]), Value::Null);
+        assert_eq!((config(&bot.spec), spec_from(&bot).recovery.rules.len()), (RecoveryConfig::default(), 0));
+    }
+
+    #[test]
+    fn each_hook_has_a_number_and_its_secret_a_folder() {
+        let hook = |secret: &str| json!({"type": "Hook", "hook": {"http": {"port": 8080, "path": "/x", "basicAuthSecretRef": {"name": secret}}}});
+        let checks = json!([{"name": "a", "tcp": {"port": 1}, "appliesTo": "Both"}, {"name": "b", "tcp": {"port": 2}}]);
+        let rules = json!([
+            {"name": "first", "checks": ["b"], "actions": [hook("one"), {"type": "RestartPod"}]},
+            {"name": "second", "checks": ["a"], "actions": [{"type": "RestartProcess"}, hook("two"), {"type": "Suspend"}]},
+        ]);
+        let bot = bot(checks, json!({"rules": rules, "pauseSeconds": 5}));
+        let told = config(&bot.spec);
+        assert_eq!((told.hooks.len(), told.pause_seconds), (2, 5));
+        assert_eq!((&told.rules[0].checks, &told.rules[0].remedies), (&vec![1], &vec![RemedyConfig::Hook(0)]));
+        assert_eq!(told.rules[1].remedies, [RemedyConfig::RestartProcess, RemedyConfig::Hook(1)]);
+        let folders: Vec<_> = secrets(&bot.spec)
+            .into_iter()
+            .filter_map(|projection| projection.secret)
+            .map(|secret| (secret.name, secret.items.unwrap()[0].path.clone()))
+            .collect();
+        let of = |name: &str, path: &str| (name.to_owned(), path.to_owned());
+        assert_eq!(folders, [of("one", "recovery-0/username"), of("two", "recovery-1/username")]);
+        let operators = spec_from(&bot).recovery.rules;
+        assert_eq!((&operators[0].remedies, operators[0].on_standbys), (&vec![Remedy::RestartPod], false));
+        assert_eq!((&operators[1].remedies, operators[1].on_standbys), (&vec![Remedy::Suspend], true));
+    }
+}
