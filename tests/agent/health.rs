@@ -142,6 +142,32 @@ fn status_latency_and_headers_of_an_answer_are_looked_at() {
 }
 
 #[test]
+fn over_tls_only_a_server_with_a_known_authority_is_believed() {
+    in_pod(|mut pod| async move {
+        // The API server of the test: it has a certificate that it has made itself.
+        let at_once = json!({"scheme": "HTTPS", "host": "127.0.0.1", "port": pod.api.address.port(), "authenticate": false,
+            "path": "/apis/coordination.k8s.io/v1/namespaces/trading/leases/doge",
+            "headers": [["Authorization", "Bearer secret-token"]]});
+        let is_lease = json!([{"path": "$.kind", "operator": "Equals", "value": "Lease"}]);
+        let probe = json!({"http": {"request": at_once, "expectedStatus": null, "maxLatencyMilliseconds": null,
+            "json": is_lease}});
+        let container = trading(&mut pod, vec![check("secure", probe)]).await;
+        failing(&pod, "secure", "No TLS with 127.0.0.1: invalid peer certificate: ").await;
+        drop(container);
+        pod.more.push(("SSL_CERT_FILE", "/.tradingbot-credentials/ca.crt".into()));
+        pod.grant(2, Permit::Trade);
+        let container = pod.start("exec sleep 1000");
+        passing(&pod, "secure").await;
+        println!("with TLS: {} kB at most", hostile::memory(&container, "VmHWM"));
+        drop(container);
+        pod.more = vec![("SSL_CERT_FILE", "/nowhere.pem".into())];
+        pod.grant(3, Permit::Trade);
+        let _container = pod.start("exec sleep 1000");
+        failing(&pod, "secure", "/nowhere.pem, which SSL_CERT_FILE names, cannot be used").await;
+    });
+}
+
+#[test]
 fn what_is_older_than_it_may_be_is_not_fresh() {
     in_pod(|mut pod| async move {
         let now = || jiff::Timestamp::now();

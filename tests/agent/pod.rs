@@ -47,6 +47,8 @@ pub struct Pod {
     pub api: Api,
     pub root: PathBuf,
     pub config: Value,
+    /// More variables of the environment, as a template may set them.
+    pub more: Vec<(&'static str, String)>,
     /// Set to leave a variable out of the environment.
     pub without: Option<&'static str>,
     /// The user that the container runs as.
@@ -80,7 +82,7 @@ impl Pod {
         let config = json!({"namespace": "trading", "bot": "doge", "standbyMode": "Warm", "inPlaceRestarts": 0,
             "reconcileRestarts": false, "stopSeconds": 2, "promote": null, "demote": null,
             "apiPort": API_PORT, "probePort": PROBE_PORT});
-        Pod { api, root, config, without: None, user: 0, shared: None, terminal: None }
+        Pod { api, root, config, more: Vec::new(), without: None, user: 0, shared: None, terminal: None }
     }
 
     /// Installs the agent as the init container does, then runs `script` under it.
@@ -139,6 +141,7 @@ impl Pod {
                 starter.env(name, value);
             }
         }
+        starter.envs(self.more.iter().cloned());
         starter.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         if let Some(terminal) = &self.terminal {
             starter.stdin(terminal.try_clone().unwrap());

@@ -67,5 +67,8 @@ pub fn noted(text: &str) -> Option<Vec<Noted>> {
     if text.is_empty() {
         return Some(Vec::new());
     }
+    if text.len() > LONGEST_NOTE {
+        return None;
+    }
     serde_json::from_str(text).ok()
 }

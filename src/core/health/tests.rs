@@ -182,6 +182,8 @@ fn a_note_names_what_does_not_pass_and_is_empty_where_everything_does() {
     assert_eq!(note(&checks, &Health::default()), "", "a bot that starts or stops is not checked");
     assert_eq!(noted(&note(&checks, &health(Duty::Standby, Vec::new()))).unwrap()[0].name, "ping");
     assert_eq!((noted(""), noted("nonsense")), (Some(Vec::new()), None));
+    let novel = format!(r#"[{{"name":"price","error":"{}"}}]"#, "x".repeat(LONGEST_NOTE));
+    assert_eq!(noted(&novel), None, "no agent of ours has written that");
 }
 
 #[test]
@@ -192,6 +194,32 @@ fn a_note_of_everything_failing_with_long_words_still_fits() {
         let text = note(&checks, &health(Duty::Active, verdicts));
         assert!(text.len() <= LONGEST_NOTE, "{} bytes", text.len());
         assert_eq!(noted(&text).unwrap().len(), MOST_CHECKS);
+    }
+}
+
+#[test]
+fn no_text_of_anybodys_is_too_strange_to_be_read_or_refused() {
+    let signs = [
+        "$", ".", "[", "]", "\"", "0", "17", "-", "e", "E", "+", "a", "\\", "ü", "{", "}", ":", ",", "T", "Z", " ",
+        "null",
+    ];
+    let document = r#"{"a": [{"0": 17}, [[]], "-1.5e3"], "": null}"#;
+    for seed in 0..20_000 {
+        let mut random = numbers(seed);
+        let mut next = |below: usize| usize::try_from(random.next().unwrap_or_default()).unwrap() % below;
+        let text: String = (0..next(12)).map(|_| signs[next(signs.len())]).collect();
+        if let Ok(path) = JsonPath::parse(&text) {
+            assert!(path.find(document).is_ok(), "{text}");
+            let _ = path.find(&text);
+        }
+        if let Some(number) = Decimal::parse(&text) {
+            assert_eq!(number, number.clone(), "{text}");
+            assert!(number > Decimal::parse("-1e100000").unwrap() || text.contains("00000"), "{text}");
+        }
+        if let Some(millis) = moment(&text) {
+            let _ = age(millis, Wall(seed));
+        }
+        let _ = noted(&text);
     }
 }
 

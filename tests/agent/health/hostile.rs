@@ -76,7 +76,7 @@ async fn harm(mut stream: TcpStream, malice: Malice, sent: Arc<AtomicU64>) {
 }
 
 /// Kilobytes of the agent's memory: `VmRSS` now, `VmHWM` at most.
-fn memory(container: &Container, field: &str) -> u64 {
+pub fn memory(container: &Container, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", container.agent())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

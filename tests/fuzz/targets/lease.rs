@@ -7,6 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use crate::product::api::names::lease as key;
 use crate::product::api::{account_lease, lease as bot_lease};
 use crate::product::core::account::Holder;
+use crate::product::core::health::{LONGEST_NOTE, noted};
 use crate::product::core::ids::LARGEST_NUMBER;
 use crate::product::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason};
 
@@ -36,6 +37,9 @@ pub fn of_bot(data: &[u8]) {
     same(record.token.map(|t| t.to_string()), note(key::TOKEN));
     same(record.boot.as_ref().map(ToString::to_string), note(key::BOOT));
     same(record.successor.as_ref().map(ToString::to_string), note(key::SUCCESSOR));
+    if let Some(all) = noted(&record.health) {
+        assert!(record.health.len() <= LONGEST_NOTE && all.len() <= LONGEST_NOTE);
+    }
     if record.state != AgentState::Unknown {
         assert_eq!(Some(record.state.as_str()), note(key::STATE));
     }
