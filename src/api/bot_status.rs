@@ -46,7 +46,7 @@ pub struct TradingBotStatus {
     /// The fencing tokens of reconciliation Jobs that were not yet seen to have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<u64>,
-    /// Another with every further request to make the last of these Jobs.
+    /// Another with every request to make such a Job in this epoch.
     #[serde(skip_serializing_if = "is_false")]
     pub job_request: bool,
     /// How trading moved.

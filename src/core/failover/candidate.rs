@@ -133,13 +133,13 @@ impl Round<'_> {
                 if self.overdue(Step::Reconcile(self.record.epoch), policy.deadline + JOB_GRACE) {
                     return self.reconciliation_failed(&policy, "the Job could not be created.");
                 }
-                if self.record.jobs.contains(&token) {
-                    // The status changes before every request: one that was decided on before this request, and is still
-                    // on its way, must not be written after it, because it may believe that no such Job can come to be.
-                    self.record.job_request = !self.record.job_request;
-                } else {
+                if !self.record.jobs.contains(&token) {
                     self.record.jobs.push(token);
                 }
+                // The status changes before every request, also where the Job was waited out and is asked for again: one
+                // that was decided on before this request, and is still on its way, must not be written after it,
+                // because it may believe that no such Job can come to be.
+                self.record.job_request = !self.record.job_request;
                 // Its time begins with the last attempt, which may be carried out late.
                 self.memory.unfinished_jobs.remove(&token);
                 self.create_job = Some(Action::CreateJob { token, context: self.job_context(&current, holder) });

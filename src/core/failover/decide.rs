@@ -146,7 +146,6 @@ impl Round<'_> {
             !ended(token) && now.surely_elapsed_since(*known_since) < *longest + JOB_GRACE
         });
         let unfinished = &self.record.jobs;
-        self.record.job_request &= !unfinished.is_empty();
         since.retain(|token, _| unfinished.contains(token) || running(token));
         jobs_seen.retain(|token| since.contains_key(token));
     }

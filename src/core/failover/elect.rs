@@ -361,6 +361,7 @@ impl Round<'_> {
         self.take_account(token, terms);
         self.record.fenced = self.record.fenced.max(over);
         (self.record.epoch, self.record.token) = (epoch, token);
+        self.record.job_request = false;
         self.memory.last_grant = Some(self.now);
         self.memory.steps.clear();
         if let Some(current) = &mut self.record.current {

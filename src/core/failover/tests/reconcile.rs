@@ -334,5 +334,9 @@ fn every_request_for_a_job_is_preceded_by_a_status_that_no_earlier_one_can_follo
         let job = at(|action| matches!(action, Action::CreateJob { .. })).expect("a Job");
         assert!(status < job, "{:?}", decision.actions);
         (world.record, world.memory) = (decision.record, decision.memory);
+        // Also by one who knows that it was waited out, and not for how long this epoch has been reconciled.
+        world.memory.steps.clear();
+        let long_ago = world.now().minus(S(3600));
+        world.memory.unfinished_jobs = [(world.record.token, (long_ago, S(60)))].into();
     }
 }

@@ -37,7 +37,7 @@ pub struct Record {
     pub lost: Vec<Lost>,
     /// Reconciliation Jobs that were not yet seen to have ended.
     pub jobs: Vec<FencingToken>,
-    /// Another with every further request to make the last of them.
+    /// Another with every request to make one in this epoch.
     pub job_request: bool,
     /// The move in progress.
     pub current: Option<Move>,
