@@ -73,9 +73,16 @@ impl Machine<'_> {
             self.s.recovery.calling = false;
             return;
         }
-        if self.s.recovery.calling || self.s.recovery.not_before.is_some() || self.is_shared_in_doubt() {
-            return;
+        match self.shared() {
+            // When it is over, whatever it was the cause of needs a moment to be well again.
+            Some(false) => self.s.recovery.not_before = Some(self.now.plus(self.setup.plan.pause)),
+            Some(true) if !self.s.recovery.calling && self.s.recovery.not_before.is_none() => self.take_remedy(),
+            Some(true) | None => {}
         }
+    }
+
+    /// The next remedy of the first rule that has a check which fails.
+    fn take_remedy(&mut self) {
         let setup = self.setup;
         let failing = |rule: &Rule| self.failing().find(|(_, verdict)| rule.checks.contains(&verdict.check));
         let mut rules = (0..).zip(&setup.plan.rules);
@@ -108,13 +115,16 @@ impl Machine<'_> {
         self.s.health.failing(&self.setup.checks)
     }
 
-    /// Whether something that every pod would see alike fails, or may be about to: it may be the cause of whatever else
-    /// does, and nothing that is done here helps against it.
-    fn is_shared_in_doubt(&self) -> bool {
-        let verdicts = &self.s.health.verdicts;
-        let passes = |index| verdicts.iter().any(|v| v.check == index && !v.failing && !v.doubted);
-        let mut running = self.s.health.running(&self.setup.checks);
-        running.any(|(index, check)| check.scope == Scope::Shared && !passes(index))
+    /// Whether what every pod would see alike is well; `None`: not known yet. Where it fails, or may be about to, it may
+    /// be the cause of whatever else does, and nothing that is done here helps against it.
+    fn shared(&self) -> Option<bool> {
+        let running = self.s.health.running(&self.setup.checks).filter(|(_, check)| check.scope == Scope::Shared);
+        let known = running.map(|(index, _)| self.s.health.verdicts.iter().find(|v| v.check == index));
+        let passes = known.map(|verdict| verdict.map(|v| !v.failing && !v.doubted)).collect::<Vec<_>>();
+        if passes.contains(&Some(false)) {
+            return Some(false);
+        }
+        (!passes.contains(&None)).then_some(true)
     }
 
     /// Trading that pauses goes on when every check that says so passes: while the process starts again, none is known.
@@ -130,9 +140,6 @@ impl Machine<'_> {
     fn begin_anew(&mut self) {
         let (now, period) = (self.now, self.setup.plan.period);
         self.s.recovery.taken.retain(|_, (_, last)| now.surely_elapsed_since(*last) < period);
-        if self.s.recovery.taken.is_empty() {
-            self.s.recovery.not_before = None;
-        }
     }
 
     /// The process ends, with patience, and what follows its end starts it again.

@@ -166,6 +166,24 @@ fn what_every_pod_would_see_alike_is_no_reason_to_do_anything() {
 }
 
 #[test]
+fn what_a_shared_cause_has_led_to_gets_a_moment_to_be_well_again() {
+    let mut world = world(&[OwnRemedy::RestartProcess]).active();
+    world.checks(Is::Failing, Is::Failing);
+    world.go_on(60);
+    world.checks(Is::Failing, Is::Passing);
+    world.go_on(25);
+    world.expect_nothing();
+    world.checks(Is::Passing, Is::Passing);
+    world.go_on(60);
+    world.expect_nothing();
+    // And where it does not become well, it is helped.
+    world.checks(Is::Failing, Is::Doubted);
+    world.checks(Is::Failing, Is::Passing);
+    world.go_on(31);
+    world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
+}
+
+#[test]
 fn trading_pauses_while_a_check_says_so_and_goes_on_by_itself() {
     let mut world = world(&[]).active();
     world.checks(Is::Passing, Is::Failing);
