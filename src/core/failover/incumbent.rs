@@ -268,6 +268,8 @@ impl Round<'_> {
             }
             return;
         }
+        // Nothing more is asked for in this epoch.
+        self.record.job_request = false;
         done.active = Some(self.seen.wall);
         if done.trigger != Trigger::FirstStart {
             self.record.total += 1;
