@@ -5,8 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -15,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::http_client;
 use super::processes::HookStarter;
 use crate::api::agent_config::{HookAction, HookCall};
 use crate::core::agent::{Exit, Leadership};
@@ -71,7 +70,11 @@ fn describe(action: &HookAction) -> String {
     }
 }
 
-async fn exec(command: &[String], role: Leadership, starter: &HookStarter) -> Result<(), String> {
+/// Runs a command in the bot's container; dropped, it is killed with everything that it has started in its group.
+///
+/// # Errors
+/// Completes "the command …".
+pub(super) async fn exec(command: &[String], role: Leadership, starter: &HookStarter) -> Result<(), String> {
     let mut running = starter.start(command, role).map_err(|cause| format!("could not be started: {cause}"))?;
     match (&mut running.end).await {
         Ok(Exit::Code(0)) => Ok(()),
@@ -104,17 +107,8 @@ async fn once(action: &HookAction) -> Result<hyper::StatusCode, Failure> {
     let request = request(action).map_err(|cause| other(&cause))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|cause| other(&cause))?;
-    // Driven here, so that dropping the call also closes the connection.
-    let mut connection = std::pin::pin!(connection);
-    let mut answer = std::pin::pin!(sender.send_request(request));
-    let mut open = true;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut answer => return answer.map(|answer| answer.status()).map_err(|cause| other(&cause)),
-            _ = &mut connection, if open => open = false,
-        }
-    }
+    let answer = http_client::driven(connection, sender.send_request(request)).await;
+    answer.map(|answer| answer.status()).map_err(|cause| other(&cause))
 }
 
 async fn connect(port: u16) -> io::Result<TcpStream> {
@@ -144,16 +138,10 @@ fn request(action: &HookAction) -> Result<Request<Empty<Bytes>>, String> {
     builder.body(Empty::new()).map_err(|cause| cause.to_string())
 }
 
-/// Reads the Secret at every call, so that a changed password needs no restart.
 fn basic_auth(directory: &Path) -> Result<HeaderValue, String> {
     let read = |name: &str| {
         let path = directory.join(name);
-        std::fs::read_to_string(&path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))
+        http_client::secret_key(&path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))
     };
-    let (username, password) = (read("username")?, read("password")?);
-    // A Secret made from a file often ends with a newline that nobody meant.
-    let text = format!("{}:{}", username.trim_end_matches(['\r', '\n']), password.trim_end_matches(['\r', '\n']));
-    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(text))).map_err(|e| e.to_string())?;
-    value.set_sensitive(true);
-    Ok(value)
+    http_client::basic_auth(&read("username")?, &read("password")?).map_err(|cause| cause.to_string())
 }

@@ -13,6 +13,7 @@ mod gate;
 mod guard;
 mod health;
 mod hooks;
+mod http_client;
 mod install;
 mod kill;
 mod lease_link;

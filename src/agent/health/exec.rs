@@ -1,8 +1,7 @@
 //! Commands in the bot's container.
 
 use super::Tools;
-use crate::agent::clock;
-use crate::core::agent::Exit;
+use crate::agent::{clock, hooks};
 
 /// Runs a command; dropped, it is killed with everything that it has started in its group.
 ///
@@ -15,12 +14,6 @@ pub(super) async fn check(tools: &Tools, round: u64, command: &[String]) -> Resu
         return Err("The bot's role has just changed.".into());
     }
     let role = tools.board.borrow().leadership;
-    let words = command.join(" ");
-    let started = tools.starter.start(command, role);
-    let mut running = started.map_err(|cause| format!("'{words}' could not be started: {cause}."))?;
-    match (&mut running.end).await {
-        Ok(Exit::Code(0)) => Ok(()),
-        Ok(exit) => Err(format!("'{words}' {exit}.")),
-        Err(_) => Err(format!("'{words}' was not waited for.")),
-    }
+    let called = hooks::exec(command, role, &tools.starter).await;
+    called.map_err(|cause| format!("'{}' {cause}.", command.join(" ")))
 }

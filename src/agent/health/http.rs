@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, USER_AGENT};
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +12,7 @@ use tokio::time::Instant;
 
 use super::stream::connect;
 use super::{Tools, secret};
+use crate::agent::http_client;
 use crate::agent::lease_link::chain;
 use crate::api::health_config::{Assertion, Comparison, Request, Scheme};
 use crate::core::health::{Decimal, JsonPath};
@@ -80,16 +79,7 @@ where
         let status = answer.status();
         Ok((status, if read { text(answer).await? } else { String::new() }))
     };
-    // Driven here, so that giving up also closes the connection.
-    let (mut connection, mut answer) = (std::pin::pin!(connection), std::pin::pin!(answer));
-    let mut open = true;
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut answer => return answer,
-            _ = &mut connection, if open => open = false,
-        }
-    }
+    http_client::driven(connection, answer).await
 }
 
 async fn text(answer: Response<Incoming>) -> Result<String, String> {
@@ -113,10 +103,8 @@ fn made(name: &str, request: &Request) -> Result<hyper::Request<Empty<Bytes>>, S
         builder = builder.header(name.as_str(), value.as_str());
     }
     if *authenticate {
-        let text = format!("{}:{}", secret(name, "username")?, secret(name, "password")?);
-        let value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(text)));
-        let mut value = value.map_err(|cause| format!("The request cannot be made: {cause}."))?;
-        value.set_sensitive(true);
+        let value = http_client::basic_auth(&secret(name, "username")?, &secret(name, "password")?);
+        let value = value.map_err(|cause| format!("The request cannot be made: {cause}."))?;
         builder = builder.header(AUTHORIZATION, value);
     }
     builder.body(Empty::new()).map_err(|cause| format!("The request cannot be made: {cause}."))

@@ -31,6 +31,7 @@ use self::tls::Tls;
 use super::board::Board;
 use super::clock;
 use super::container::Message;
+use super::http_client::secret_key;
 use super::processes::HookStarter;
 use super::resolve::Resolver;
 use crate::api::agent_config::AgentConfig;
@@ -213,12 +214,10 @@ impl Runner {
     }
 }
 
-/// A file of a check's Secret, read at every run, so that a changed password needs no restart. A Secret made from a file
-/// often ends with a newline that nobody meant.
+/// A key of a check's Secret.
 fn secret(check: &str, key: &str) -> Result<String, String> {
     let path = format!("{}/{check}/{key}", crate::api::health_config::HEALTH_SECRETS_DIR);
-    let text = std::fs::read_to_string(&path).map_err(|cause| format!("{path} cannot be read: {cause}."))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    secret_key(path.as_ref()).map_err(|cause| format!("{path} cannot be read: {cause}."))
 }
 
 fn wall() -> Wall {
