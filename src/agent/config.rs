@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::api::agent_config::{AgentConfig, RecoveryConfig, RecoveryRuleConfig, RemedyConfig, StandbyMode};
+use crate::api::agent_config::{AgentConfig, RecoveryConfig, StandbyMode};
 use crate::api::health_config::CheckConfig;
 use crate::api::names;
-use crate::core::agent::{OwnRemedy, Plan, Rule, Setup};
+use crate::core::agent::{Plan, Setup};
 use crate::core::ids::{BootId, PodRef};
 use crate::core::lease::OrderPath;
 
@@ -130,17 +130,8 @@ pub fn setup(config: &AgentConfig, pod: PodRef, boot: BootId) -> Setup {
 /// What is done about checks that fail.
 fn plan(config: &AgentConfig) -> Plan {
     let RecoveryConfig { rules, hooks: _, pause_seconds, period_seconds } = &config.recovery;
-    let remedy = |remedy: &RemedyConfig| match remedy {
-        RemedyConfig::RestartProcess => OwnRemedy::RestartProcess,
-        RemedyConfig::Hook(number) => OwnRemedy::Hook(*number),
-    };
-    let rule = |rule: &RecoveryRuleConfig| Rule {
-        name: rule.name.clone(),
-        checks: rule.checks.clone(),
-        remedies: rule.remedies.iter().map(remedy).collect(),
-    };
     Plan {
-        rules: rules.iter().map(rule).collect(),
+        rules: rules.clone(),
         pause: Duration::from_secs(*pause_seconds),
         period: Duration::from_secs(*period_seconds),
     }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::health_config::CheckConfig;
+use crate::core::agent::Rule;
 use crate::core::shutdown::DEMOTE;
 
 /// The agent's configuration.
@@ -115,7 +116,7 @@ pub const CREDENTIALS_SECONDS: u64 = 10;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecoveryConfig {
     /// The rules.
-    pub rules: Vec<RecoveryRuleConfig>,
+    pub rules: Vec<Rule>,
     /// What the remedies call, by their numbers.
     pub hooks: Vec<HookCall>,
     /// Between two remedies.
@@ -128,28 +129,6 @@ impl RecoveryConfig {
     fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
-}
-
-/// One rule, as far as an agent carries it out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RecoveryRuleConfig {
-    /// Its name.
-    pub name: String,
-    /// Its checks.
-    pub checks: Vec<u8>,
-    /// What is done, in order: a hook by its number, or a restart of the process.
-    pub remedies: Vec<RemedyConfig>,
-}
-
-/// What an agent can do about a check that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum RemedyConfig {
-    /// End the process and start it again.
-    RestartProcess,
-    /// Call this one of the hooks.
-    Hook(u8),
 }
 
 /// The keys of the exchange.

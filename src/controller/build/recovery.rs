@@ -3,9 +3,10 @@
 use k8s_openapi::api::core::v1::VolumeProjection;
 
 use super::agent::{call, hook_secret};
-use crate::api::agent_config::{RecoveryConfig, RecoveryRuleConfig, RemedyConfig};
+use crate::api::agent_config::RecoveryConfig;
 use crate::api::bot::{ActionType, Hook, RecoveryAction, TradingBotSpec};
 use crate::api::recovery::{EffectiveRule, effective};
+use crate::core::agent::{OwnRemedy, Rule};
 
 /// The agent's part of the rules.
 pub fn config(spec: &TradingBotSpec) -> RecoveryConfig {
@@ -14,21 +15,18 @@ pub fn config(spec: &TradingBotSpec) -> RecoveryConfig {
         return RecoveryConfig::default();
     }
     let recovery = spec.recovery.clone().unwrap_or_default();
-    let mut hooks = Vec::new();
-    let rules = rules.into_iter().map(|EffectiveRule { rule, checks }| {
-        let remedy = |action: &RecoveryAction| match action {
-            RecoveryAction { type_: ActionType::RestartProcess, .. } => Some(RemedyConfig::RestartProcess),
-            RecoveryAction { type_: ActionType::Hook, hook: Some(hook) } => {
-                let number = u8::try_from(hooks.len()).ok()?;
-                hooks.push(call(hook, &folder(number))?);
-                Some(RemedyConfig::Hook(number))
-            }
-            _ => None,
+    let hooks = hooks(&rules).filter_map(|(number, hook)| call(hook, &folder(number))).collect();
+    let mut numbers = 0..;
+    let rules = rules.iter().map(|EffectiveRule { rule, checks }| {
+        let remedy = |action: &RecoveryAction| match action.type_ {
+            ActionType::RestartProcess => Some(OwnRemedy::RestartProcess),
+            ActionType::Hook => numbers.next().map(OwnRemedy::Hook),
+            ActionType::RestartPod | ActionType::Failover | ActionType::Suspend => None,
         };
-        RecoveryRuleConfig {
+        Rule {
+            name: rule.name.clone(),
+            checks: checks.iter().map(|(place, _)| *place).collect(),
             remedies: rule.actions.iter().filter_map(remedy).collect(),
-            name: rule.name,
-            checks: checks.into_iter().map(|(place, _)| place).collect(),
         }
     });
     RecoveryConfig {
@@ -41,9 +39,15 @@ pub fn config(spec: &TradingBotSpec) -> RecoveryConfig {
 
 /// The Secrets of its hooks.
 pub fn secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
-    let hooks = effective(spec).into_iter().flat_map(|rule| rule.rule.actions).filter_map(|action| action.hook);
-    let numbered = (0..).zip(hooks).collect::<Vec<(u8, Hook)>>();
-    numbered.iter().flat_map(|(number, hook)| hook_secret(hook.http.as_ref(), &folder(*number))).collect()
+    let rules = effective(spec);
+    hooks(&rules).filter_map(|(number, hook)| hook_secret(hook.http.as_ref(), &folder(number))).collect()
+}
+
+/// The hooks of all rules by their numbers. The schema lets no action of the type Hook through without one, nor one that
+/// calls nothing.
+fn hooks<'a>(rules: &'a [EffectiveRule<'_>]) -> impl Iterator<Item = (u8, &'a Hook)> {
+    let actions = rules.iter().flat_map(|rule| &rule.rule.actions);
+    (0..).zip(actions.filter_map(|action| action.hook.as_ref()))
 }
 
 fn folder(number: u8) -> String {
@@ -75,11 +79,7 @@ mod tests {
         ]);
         let bot = bot(checks, Value::Null);
         let RecoveryConfig { rules, hooks, pause_seconds, period_seconds } = config(&bot.spec);
-        let rule = RecoveryRuleConfig {
-            name: "default".into(),
-            checks: vec![2],
-            remedies: vec![RemedyConfig::RestartProcess],
-        };
+        let rule = Rule { name: "default".into(), checks: vec![2], remedies: vec![OwnRemedy::RestartProcess] };
         assert_eq!((rules, hooks, pause_seconds, period_seconds), (vec![rule], vec![], 30, 3600));
         let operators = &spec_from(&bot).recovery.rules[0];
         assert_eq!((operators.remedies.as_slice(), operators.on_standbys), (&[Remedy::Failover][..], false));
@@ -102,8 +102,8 @@ mod tests {
         let bot = bot(checks, json!({"rules": rules, "pauseSeconds": 5}));
         let told = config(&bot.spec);
         assert_eq!((told.hooks.len(), told.pause_seconds), (2, 5));
-        assert_eq!((&told.rules[0].checks, &told.rules[0].remedies), (&vec![1], &vec![RemedyConfig::Hook(0)]));
-        assert_eq!(told.rules[1].remedies, [RemedyConfig::RestartProcess, RemedyConfig::Hook(1)]);
+        assert_eq!((&told.rules[0].checks, &told.rules[0].remedies), (&vec![1], &vec![OwnRemedy::Hook(0)]));
+        assert_eq!(told.rules[1].remedies, [OwnRemedy::RestartProcess, OwnRemedy::Hook(1)]);
         let folders: Vec<_> = secrets(&bot.spec)
             .into_iter()
             .filter_map(|projection| projection.secret)

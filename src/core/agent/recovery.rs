@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::step::Machine;
 use super::types::*;
 use crate::core::health::{Check, Scope, Verdict};
@@ -28,7 +30,8 @@ pub struct Plan {
 }
 
 /// One rule, as far as an agent carries it out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// Its name.
     pub name: String,
@@ -39,7 +42,8 @@ pub struct Rule {
 }
 
 /// What an agent can do about a check that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum OwnRemedy {
     /// End the bot's process and start it again, within the epoch.
     RestartProcess,
@@ -119,7 +123,7 @@ impl Machine<'_> {
     /// be the cause of whatever else does, and nothing that is done here helps against it.
     fn shared(&self) -> Option<bool> {
         let running = self.s.health.running(&self.setup.checks).filter(|(_, check)| check.scope == Scope::Shared);
-        let known = running.map(|(index, _)| self.s.health.verdicts.iter().find(|v| v.check == index));
+        let known = running.map(|(index, _)| self.s.health.verdict(index));
         let passes = known.map(|verdict| verdict.map(|v| !v.failing && !v.doubted)).collect::<Vec<_>>();
         if passes.contains(&Some(false)) {
             return Some(false);
@@ -130,7 +134,7 @@ impl Machine<'_> {
     /// Trading that pauses goes on when every check that says so passes: while the process starts again, none is known.
     fn is_to_pause(&self) -> bool {
         let pausing = |check: &Check| check.pause_trading;
-        let passes = |index| self.s.health.verdicts.iter().any(|v| v.check == index && !v.failing);
+        let passes = |index| self.s.health.verdict(index).is_some_and(|verdict| !verdict.failing);
         let all_pass =
             || self.s.health.running(&self.setup.checks).all(|(index, check)| !pausing(check) || passes(index));
         let known = self.s.health.duty.is_some();

@@ -9,7 +9,7 @@ mod moment;
 mod note;
 mod probe;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use decimal::Decimal;
 pub use json_path::JsonPath;
@@ -17,11 +17,22 @@ pub use moment::{Age, age, moment};
 pub use note::{LONGEST_NOTE, Noted, note, noted};
 pub use probe::{CheckState, Standing, due_after, probed, verdicts};
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::time::Wall;
+
+/// Why a check that fails speaks against a pod or its bot, a sentence. `since`: in UTC.
+pub fn fails(check: &str, since: impl fmt::Display, why: &str) -> String {
+    format!("Check {check} fails since {since}: {why}")
+}
+
+/// The same of one that is not known to pass.
+pub fn has_not_passed(check: &str) -> String {
+    format!("Check {check} has not passed yet.")
+}
 
 /// How many checks a bot may have, so that an index fits into a byte and a note of all of them into an annotation.
 pub const MOST_CHECKS: usize = 16;
@@ -122,6 +133,11 @@ pub struct Health {
 }
 
 impl Health {
+    /// What is known of a check.
+    pub fn verdict(&self, check: u8) -> Option<&Verdict> {
+        self.verdicts.iter().find(|verdict| verdict.check == check)
+    }
+
     /// The checks that fail, with what is known of them.
     pub fn failing<'a>(&'a self, checks: &'a [Check]) -> impl Iterator<Item = (&'a Check, &'a Verdict)> {
         let failing = self.verdicts.iter().filter(|verdict| verdict.failing);
