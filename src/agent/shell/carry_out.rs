@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::run::{Message, Shell};
 use super::{Hook, Machine};
-use crate::core::agent::{Effect, Input, Leadership, Stage, Write, leadership};
+use crate::core::agent::{Effect, Input, Leadership, Stage, Write, WriteKind, leadership};
 
 impl<M: Machine> Shell<M> {
     /// Does as it is told. What is known at once comes back as an input, the rest as a [`Message`] or an event of the
@@ -51,7 +51,8 @@ impl<M: Machine> Shell<M> {
         let (link, messages) = (self.link.clone(), self.messages.clone());
         // Nobody wants to know of a candidate that never traded.
         let traded = self.state.hold.as_ref().is_some_and(|hold| hold.traded);
-        let steps = if traded { self.shutdown.report(write.epoch) } else { Vec::new() };
+        let tells = traded && matches!(write.kind, WriteKind::Release(_));
+        let steps = if tells { self.shutdown.report(write.epoch) } else { Vec::new() };
         let task = self.tasks.spawn(async move {
             let (outcome, cause) = link.write(&write, &steps).await;
             let _ = messages.send(Message::Wrote(write.number, outcome, cause)).await;
