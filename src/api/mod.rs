@@ -27,6 +27,8 @@ mod hooks;
 pub mod lease;
 #[cfg(feature = "schema")]
 mod lifecycle;
+#[cfg(feature = "schema")]
+mod move_status;
 pub mod names;
 #[cfg(feature = "schema")]
 pub mod operation;

@@ -8,8 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use super::account_status::{account_from, account_status};
 use super::backup_status::{restore_from, restore_status};
 use super::bot_status::*;
+use super::move_status::{duration, move_from, move_status};
 use super::names::LABEL_BOT;
-use crate::core::failover::{Ledger, Lost, Move, Record, RecoveryStep, RunningOperation, Trigger};
+use crate::core::failover::{Ledger, Lost, Move, Record, RunningOperation, Trigger};
 use crate::core::ids::{Epoch, FencingToken, PodRef};
 use crate::core::shutdown::Shutdown;
 use crate::core::time::Wall;
@@ -221,130 +222,6 @@ fn ledger_from(trading: &Trading) -> Ledger {
     }
 }
 
-fn move_status(from: &Move, target: Duration) -> MoveStatus {
-    let duration = duration(from);
-    let Move {
-        epoch,
-        trigger,
-        reason,
-        message,
-        evidence,
-        confirmed_by,
-        from,
-        to,
-        wanted,
-        approved,
-        attempts,
-        tried,
-        suspected,
-        fenced,
-        elected,
-        reconciled,
-        active,
-        shutdown,
-        report,
-        recovery,
-    } = from;
-    let (from, from_uid) = from.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
-    let (to, to_uid) = to.as_ref().map(|p| (p.name.clone(), p.uid.clone())).unzip();
-    MoveStatus {
-        epoch: epoch.0,
-        trigger: *trigger,
-        reason: *reason,
-        message: message.clone(),
-        evidence: *evidence,
-        confirmed_by: confirmed_by.clone(),
-        from,
-        from_uid,
-        to,
-        to_uid,
-        wanted: wanted.clone(),
-        approved: *approved,
-        attempts: *attempts,
-        tried: tried.clone(),
-        suspected_time: time_from(*suspected),
-        fenced_time: fenced.map(time_from),
-        elected_time: elected.map(time_from),
-        reconciled_time: reconciled.map(time_from),
-        active_time: active.map(time_from),
-        duration_milliseconds: duration,
-        target_met: duration.map(|d| u128::from(d) <= target.as_millis()),
-        shutdown: shutdown.clone(),
-        reconciliation: report.clone(),
-        recovery: recovery.as_ref().map(recovery_status),
-    }
-}
-
-fn move_from(status: &MoveStatus) -> Move {
-    let MoveStatus {
-        epoch,
-        trigger,
-        reason,
-        message,
-        evidence,
-        confirmed_by,
-        from,
-        from_uid,
-        to,
-        to_uid,
-        wanted,
-        approved,
-        attempts,
-        tried,
-        suspected_time,
-        fenced_time,
-        elected_time,
-        reconciled_time,
-        active_time,
-        duration_milliseconds: _,
-        target_met: _,
-        shutdown,
-        reconciliation,
-        recovery,
-    } = status;
-    Move {
-        epoch: Epoch(*epoch),
-        trigger: *trigger,
-        reason: *reason,
-        message: message.clone(),
-        evidence: *evidence,
-        confirmed_by: confirmed_by.clone(),
-        from: pod_from(from, from_uid),
-        to: pod_from(to, to_uid),
-        wanted: wanted.clone(),
-        approved: *approved,
-        attempts: *attempts,
-        tried: tried.clone(),
-        suspected: wall_from(suspected_time),
-        fenced: fenced_time.as_ref().map(wall_from),
-        elected: elected_time.as_ref().map(wall_from),
-        reconciled: reconciled_time.as_ref().map(wall_from),
-        active: active_time.as_ref().map(wall_from),
-        shutdown: shutdown.clone(),
-        report: reconciliation.clone(),
-        recovery: recovery.as_ref().map(recovery_from),
-    }
-}
-
-fn recovery_status(step: &RecoveryStep) -> RecoveryStatus {
-    let RecoveryStep { rule, check, remedy, all_failed } = step;
-    RecoveryStatus { rule: rule.clone(), check: check.clone(), remedy: *remedy, all_failed: *all_failed }
-}
-
-fn recovery_from(status: &RecoveryStatus) -> RecoveryStep {
-    let RecoveryStatus { rule, check, remedy, all_failed } = status;
-    RecoveryStep { rule: rule.clone(), check: check.clone(), remedy: *remedy, all_failed: *all_failed }
-}
-
-fn pod_from(name: &Option<String>, uid: &Option<String>) -> Option<PodRef> {
-    let name = name.clone()?;
-    Some(PodRef { name, uid: uid.clone().unwrap_or_default() })
-}
-
-fn duration(of: &Move) -> Option<u64> {
-    of.active.map(|at| at.millis_since(of.suspected))
-}
-
 fn average(history: &[Move]) -> Option<u64> {
     let last: Vec<u64> =
         history.iter().filter(|m| m.trigger != Trigger::FirstStart).filter_map(duration).take(AVERAGED_MOVES).collect();
@@ -366,7 +243,9 @@ pub fn wall_from(time: &MicroTime) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::failover::{AccountView, Block, Evidence, Phase, Reason, RestoreOutcome, RestoreStep};
+    use crate::core::failover::{
+        AccountView, Block, Evidence, Phase, Reason, RecoveryStep, RestoreOutcome, RestoreStep,
+    };
     use crate::core::ids::BootId;
     use crate::core::lease::OnApiServerLoss;
     use crate::core::report::{Balance, Report};
