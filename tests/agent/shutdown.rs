@@ -157,16 +157,25 @@ fn steps_that_take_longer_than_the_lease_lasts_are_waited_for_while_it_is_renewe
     });
 }
 
+/// What two steps come to of which the first is cut off.
+const CUT_OFF: [(&str, StepResult); 2] = [("cancel-orders", StepResult::Failed), ("flush-writes", StepResult::Skipped)];
+
+/// Starts this bot and revokes its permit; returns while the first of its two steps hangs.
+async fn hangs_in_its_first_step(pod: &mut Pod, bot: &str) -> Container {
+    let mut steps = [exec("cancel-orders", Does::Hang), exec("flush-writes", Does::Succeed)];
+    steps[0]["call"]["timeoutSeconds"] = 300.into();
+    pod.config["shutdown"] = json!(steps);
+    let container = pod.start(bot);
+    trades(pod).await;
+    pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
+    pod.wrote("order", "cancel-orders").await;
+    container
+}
+
 #[test]
 fn past_the_lease_deadline_the_step_and_everything_else_die_at_once() {
     in_pod(|mut pod| async move {
-        let mut steps = [exec("cancel-orders", Does::Hang), exec("flush-writes", Does::Succeed)];
-        steps[0]["call"]["timeoutSeconds"] = 300.into();
-        pod.config["shutdown"] = json!(steps);
-        let container = pod.start(BOT);
-        trades(&pod).await;
-        pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
-        pod.wrote("order", "cancel-orders").await;
+        let container = hangs_in_its_first_step(&mut pod, BOT).await;
         pod.api.set_mode(Mode::Hang);
         let last = pod.api.stored().last().unwrap().at;
         until(|| (!hangs(&container)).then_some(())).await.expect("the step is killed");
@@ -175,8 +184,7 @@ fn past_the_lease_deadline_the_step_and_everything_else_die_at_once() {
         container.emptied().await;
         pod.api.set_mode(Mode::Answer);
         let lease = released(&pod).await;
-        let came_to = [("cancel-orders", StepResult::Failed), ("flush-writes", StepResult::Skipped)];
-        assert_eq!(results(&lease), came_to);
+        assert_eq!(results(&lease), CUT_OFF);
         assert_eq!(order(&pod), ["cancel-orders"], "neither the next step nor SIGTERM");
     });
 }
@@ -184,19 +192,12 @@ fn past_the_lease_deadline_the_step_and_everything_else_die_at_once() {
 #[test]
 fn revoked_at_once_in_the_middle_of_a_step_everything_dies() {
     in_pod(|mut pod| async move {
-        let mut steps = [exec("cancel-orders", Does::Hang), exec("flush-writes", Does::Succeed)];
-        steps[0]["call"]["timeoutSeconds"] = 300.into();
-        pod.config["shutdown"] = json!(steps);
-        let container = pod.start(BOT);
-        trades(&pod).await;
-        pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
-        pod.wrote("order", "cancel-orders").await;
+        let container = hangs_in_its_first_step(&mut pod, BOT).await;
         let forced = Instant::now();
         pod.api.change(|lease| lease.revoke = Revoke::Now);
         let lease = released(&pod).await;
         assert!(forced.elapsed() < Duration::from_millis(1_500), "{:?}", forced.elapsed());
-        let came_to = [("cancel-orders", StepResult::Failed), ("flush-writes", StepResult::Skipped)];
-        assert_eq!(results(&lease), came_to);
+        assert_eq!(results(&lease), CUT_OFF);
         assert!(lease.shutdown[0].message.contains("was ended, because"), "{:?}", lease.shutdown);
         assert!(!hangs(&container));
     });
@@ -220,19 +221,12 @@ fn a_pod_that_is_stopped_takes_its_steps_and_then_the_demote_hook() {
 #[test]
 fn a_bot_that_ends_in_the_middle_needs_no_further_step() {
     in_pod(|mut pod| async move {
-        let mut steps = [exec("cancel-orders", Does::Hang), exec("flush-writes", Does::Succeed)];
-        steps[0]["call"]["timeoutSeconds"] = 300.into();
-        pod.config["shutdown"] = json!(steps);
-        let container = pod.start("echo $$ > /tmp/pid; exec sleep 1000");
-        trades(&pod).await;
-        pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
-        pod.wrote("order", "cancel-orders").await;
+        let container = hangs_in_its_first_step(&mut pod, "echo $$ > /tmp/pid; exec sleep 1000").await;
         let bot = container.processes().into_iter().find(|(_, name)| name == "sleep").expect("the bot runs").0;
         // SAFETY: no memory is involved.
         unsafe { libc::kill(bot, libc::SIGKILL) };
         let lease = released(&pod).await;
-        let came_to = [("cancel-orders", StepResult::Failed), ("flush-writes", StepResult::Skipped)];
-        assert_eq!(results(&lease), came_to);
+        assert_eq!(results(&lease), CUT_OFF);
     });
 }
 

@@ -83,20 +83,3 @@ async fn bad_rules_are_refused_with_a_sentence_that_says_what_to_change() {
     }
     cluster.clean_up().await;
 }
-
-#[tokio::test]
-async fn the_rules_that_the_page_shows_are_accepted() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/recovery.md");
-    let page = std::fs::read_to_string(path).expect("the page");
-    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let bots: Vec<&str> = blocks.filter(|block| block.contains("kind: TradingBot")).collect();
-    assert!(!bots.is_empty(), "the page has a bot to copy");
-    let cluster = Cluster::with_namespace("page-rules").await;
-    for text in bots {
-        let bot: Value = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
-        if let Err(error) = cluster.create("TradingBot", &bot, true).await {
-            panic!("it was refused: {error}\n{text}");
-        }
-    }
-    cluster.clean_up().await;
-}

@@ -25,12 +25,17 @@ fn bench_failover() {
         measure("node-cut", 11.5, node_cut),
         measure("switchover", 0.5, switchover),
     ];
+    write("failover.json", &all);
+    let slow: Vec<_> = all.iter().filter(|f| f.percentile(50) > f.limit).map(|f| f.scenario).collect();
+    assert!(slow.is_empty(), "the median is above its limit: {slow:?}");
+}
+
+/// Writes figures into a file of target/bench.
+pub fn write(file: &str, all: &[Figures]) {
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder).expect("target/bench can be made");
     let text = serde_json::to_string_pretty(&all.iter().map(Figures::json).collect::<Vec<_>>()).expect("JSON");
-    fs::write(folder.join("failover.json"), text).expect("target/bench can be written");
-    let slow: Vec<_> = all.iter().filter(|f| f.percentile(50) > f.limit).map(|f| f.scenario).collect();
-    assert!(slow.is_empty(), "the median is above its limit: {slow:?}");
+    fs::write(folder.join(file), text).expect("target/bench can be written");
 }
 
 pub struct Figures {
@@ -55,7 +60,7 @@ impl Figures {
         self.runs.iter().copied().fold(0.0, f64::max)
     }
 
-    pub fn json(&self) -> Value {
+    fn json(&self) -> Value {
         let max = self.max();
         let round = |s: f64| (s * 1000.0).round() / 1000.0;
         json!({

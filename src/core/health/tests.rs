@@ -2,7 +2,8 @@
 
 use super::*;
 
-fn check(name: &str) -> Check {
+/// A check of the active's pod.
+pub fn check(name: &str) -> Check {
     Check {
         name: name.into(),
         period: Duration::from_secs(10),

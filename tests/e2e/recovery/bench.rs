@@ -2,14 +2,12 @@
 //! bench-recovery`. For what every pod sees alike it is the time from the end of the cause.
 
 use std::convert::identity;
-use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{cases, shared};
-use crate::bench::{Figures, measure};
-use crate::harness::root;
+use crate::bench::{measure, write};
 
 /// Causes that end last so long.
 const AWAY: Duration = Duration::from_secs(20);
@@ -32,10 +30,7 @@ fn bench_recovery() {
         measure("postgres-away", LIMIT, async |world| shared::postgres_away(world, AWAY, as_usual).await),
         measure("exchange-away", 5.0, async |world| shared::exchange_away(world, OUTAGE, as_usual).await),
     ];
-    let folder = root().join("target/bench");
-    fs::create_dir_all(&folder).expect("target/bench can be made");
-    let text = serde_json::to_string_pretty(&all.iter().map(Figures::json).collect::<Vec<_>>()).expect("JSON");
-    fs::write(folder.join("recovery.json"), text).expect("target/bench can be written");
+    write("recovery.json", &all);
     let slow: Vec<_> = all.iter().filter(|figures| figures.max() > figures.limit).map(|f| f.scenario).collect();
     assert!(slow.is_empty(), "slower than they have to be: {slow:?}");
 }

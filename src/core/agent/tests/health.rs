@@ -1,26 +1,17 @@
 //! Checks: what they are about, and that a verdict of a bot or a role that is no more is not taken for one of the present.
 
 use super::*;
-use crate::core::health::{AppliesTo, Check, Duty, Scope, Verdict};
+use crate::core::health::tests::check;
+use crate::core::health::{AppliesTo, Check, Duty, Verdict};
 use crate::core::time::Wall;
 
-fn check(name: &str) -> Check {
-    Check {
-        name: name.into(),
-        period: Duration::from_secs(10),
-        timeout: Duration::from_secs(2),
-        failure_threshold: 3,
-        success_threshold: 1,
-        startup_grace: Duration::from_secs(30),
-        critical: true,
-        applies_to: AppliesTo::Both,
-        scope: Scope::Pod,
-        pause_trading: false,
-    }
+/// A check in either role.
+fn both(name: &str) -> Check {
+    Check { applies_to: AppliesTo::Both, ..check(name) }
 }
 
 fn checked(hot: bool) -> World {
-    World::new(hot).with(|setup| setup.checks = vec![check("price")])
+    World::new(hot).with(|setup| setup.checks = vec![both("price")])
 }
 
 fn failing() -> Vec<Verdict> {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::core::gate::Passage;
-use crate::core::health::{AppliesTo, Check, Scope, Verdict};
+use crate::core::health::tests::check;
+use crate::core::health::{Check, Scope, Verdict};
 use crate::core::recovery::Complaint;
 use crate::core::time::Wall;
 
@@ -13,18 +14,7 @@ const EXCHANGE: u8 = 1;
 fn world(remedies: &[OwnRemedy]) -> World {
     let rule = Rule { name: "blind".into(), checks: vec![PRICE], remedies: remedies.to_vec() };
     let (pause, period) = (Duration::from_secs(30), Duration::from_secs(3600));
-    let price = Check {
-        name: "price".into(),
-        period: Duration::from_secs(10),
-        timeout: Duration::from_secs(2),
-        failure_threshold: 3,
-        success_threshold: 1,
-        startup_grace: Duration::from_secs(30),
-        critical: true,
-        applies_to: AppliesTo::Active,
-        scope: Scope::Pod,
-        pause_trading: false,
-    };
+    let price = check("price");
     let exchange = Check { name: "exchange".into(), scope: Scope::Shared, pause_trading: true, ..price.clone() };
     World::new(false).with(|setup| {
         setup.plan = Plan { rules: vec![rule], pause, period };
