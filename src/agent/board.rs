@@ -42,8 +42,7 @@ pub enum Validity {
 impl Validity {
     /// For the bot of an agent in this state.
     pub(super) fn of(state: &State) -> Validity {
-        let Some(hold) = state.hold.as_ref().filter(|_| matches!(leadership(state).role, Role::Active | Role::Paused))
-        else {
+        let Some(hold) = state.hold.as_ref().filter(|_| leadership(state).role.is_permitted()) else {
             return Validity::None;
         };
         match deadline(state) {

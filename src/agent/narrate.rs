@@ -3,7 +3,7 @@
 use tracing::{error, info, warn};
 
 use crate::core::agent::{Hold, Process, Setup, Stage, State};
-use crate::core::health::Scope;
+use crate::core::health::{Scope, fails, has_not_passed};
 
 /// Says what a step changed. Renewals are not worth a word.
 pub(super) fn changes(before: &State, after: &State) {
@@ -83,13 +83,13 @@ pub(super) fn unready(setup: &Setup, state: &State, problem: Option<&str>) -> Op
 fn failing(setup: &Setup, state: &State) -> Option<String> {
     let mut failing = state.health.failing(&setup.checks);
     let (check, verdict) = failing.find(|(check, _)| check.critical && check.scope == Scope::Pod)?;
-    Some(format!("Check {} fails since {}: {}", check.name, verdict.since, verdict.error))
+    Some(fails(&check.name, verdict.since, &verdict.error))
 }
 
 /// A standby is ready to take over when its checks have passed.
 fn not_known(setup: &Setup, state: &State) -> Option<String> {
-    let known = |index| state.health.verdicts.iter().any(|verdict| verdict.check == index);
+    let unknown = |index| state.health.verdict(index).is_none();
     let mut running = state.health.running(&setup.checks);
-    let (_, check) = running.find(|(index, check)| check.critical && check.scope == Scope::Pod && !known(*index))?;
-    Some(format!("Check {} has not passed yet.", check.name))
+    let (_, check) = running.find(|(index, check)| check.critical && check.scope == Scope::Pod && unknown(*index))?;
+    Some(has_not_passed(&check.name))
 }

@@ -7,7 +7,7 @@ use super::conditions::Verdict;
 use crate::api::bot::Health;
 use crate::api::bot_status::{CheckStatus, HealthStatus};
 use crate::core::failover::{Observation, Record};
-use crate::core::health::{Duty, Noted, Standing, noted};
+use crate::core::health::{Duty, Noted, Standing, fails, noted};
 use crate::core::lease::{AgentState, LeaseRecord};
 
 /// How the active's checks stand. `None`: none runs where the bot trades. `before`: what the status said.
@@ -62,7 +62,7 @@ pub(super) fn condition(health: &Health, status: &HealthStatus) -> Verdict {
     let sentences = |failing: Vec<&CheckStatus>| {
         let one = |check: &&CheckStatus| {
             let since = check.since_time.as_ref().map(|at| at.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-            format!("Check {} fails since {}: {}", check.name, since.unwrap_or_default(), check.message)
+            fails(&check.name, since.unwrap_or_default(), &check.message)
         };
         failing.iter().map(one).collect::<Vec<_>>().join(" ")
     };

@@ -33,18 +33,6 @@ impl Remedy {
     pub fn is_agents(self) -> bool {
         matches!(self, Remedy::RestartProcess | Remedy::Hook)
     }
-
-    /// The word in status, Events and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Remedy::RestartProcess => "RestartProcess",
-            Remedy::Hook => "Hook",
-            Remedy::RestartPod => "RestartPod",
-            Remedy::Failover => "Failover",
-            Remedy::Suspend => "Suspend",
-            Remedy::Escalate => "Escalate",
-        }
-    }
 }
 
 /// The reason of a release that a rule wants, as the agent writes it into the Lease after its word: which rule, which

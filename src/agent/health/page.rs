@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::States;
 use crate::agent::board::Board;
-use crate::core::health::{Check, CheckState, Standing};
+use crate::core::health::{Check, CheckState, Standing, fails, has_not_passed};
 use crate::core::time::Mono;
 
 /// The checks and how they stand.
@@ -56,8 +56,8 @@ impl Checks {
         let mut known = states.iter().filter_map(|(index, state)| Some((self.checks.get(usize::from(*index))?, state)));
         let (check, state) = known.find(|(check, state)| check.critical && state.standing != Standing::Passing)?;
         Some(match state.standing {
-            Standing::Failing => format!("Check {} fails since {}: {}", check.name, state.since, state.cause),
-            Standing::Unknown | Standing::Passing => format!("Check {} has not passed yet.", check.name),
+            Standing::Failing => fails(&check.name, state.since, &state.cause),
+            Standing::Unknown | Standing::Passing => has_not_passed(&check.name),
         })
     }
 

@@ -216,6 +216,6 @@ impl Machine<'_> {
         self.s.process = Process::Starting;
         let told = leadership(&self.s);
         let standby = Leadership { role: Role::Standby, epoch: Epoch(0), token: FencingToken(0) };
-        self.effects.push(Effect::Start(if matches!(told.role, Role::Active | Role::Paused) { told } else { standby }));
+        self.effects.push(Effect::Start(if told.role.is_permitted() { told } else { standby }));
     }
 }

@@ -1,8 +1,8 @@
 //! The dead-man's switch: a hook that is called again and again while the bot trades, for exchanges that cancel all
 //! orders when they do not hear from it.
 //!
-//! Only an `Active` calls, and only while trading does not pause: before, the bot was not promoted, and after, its orders had better be cancelled. So a restart
-//! in place stops the calls, too, until the bot trades again. A call that fails changes nothing here: the exchange does
+//! Only an `Active` calls, and only while trading does not pause: before, the bot was not promoted, and after, its
+//! orders had better be cancelled. So a restart in place stops the calls, too, until the bot trades again. A call that fails changes nothing here: the exchange does
 //! what it was asked to do if calls stay away.
 
 use super::step::Machine;

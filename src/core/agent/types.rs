@@ -249,7 +249,8 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// What to do. `Promote`, `Step`, `Recover`, `Signal` and `Sweep` abandon a hook that is under way: its result no longer counts.
+/// What to do. `Promote`, `Step`, `Recover`, `Signal` and `Sweep` abandon a hook that is under way: its result no longer
+/// counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Write to the Lease. It replaces a write that is under way, whose outcome no longer counts.
@@ -403,6 +404,11 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether the bot holds the permit to trade, which it may use unless trading pauses.
+    pub fn is_permitted(self) -> bool {
+        matches!(self, Role::Active | Role::Paused)
+    }
+
     /// As the local API and the bot's environment spell it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -36,7 +36,7 @@ impl Noted {
 pub fn note(checks: &[Check], health: &Health) -> String {
     let not_passing: Vec<_> = health
         .running(checks)
-        .filter_map(|(index, check)| match health.verdicts.iter().find(|verdict| verdict.check == index) {
+        .filter_map(|(index, check)| match health.verdict(index) {
             Some(verdict) => verdict.failing.then_some((check, Some(verdict))),
             None => Some((check, None)),
         })

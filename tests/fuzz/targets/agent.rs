@@ -327,7 +327,7 @@ impl Witness {
                     self.check_guard(hold, *at);
                 }
             }
-            Effect::Start(role) if matches!(role.role, Role::Active | Role::Paused) => {
+            Effect::Start(role) if role.role.is_permitted() => {
                 self.runs = true;
                 self.check_start(setup, state);
             }
