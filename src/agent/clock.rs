@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::core::time::Mono;
+use crate::core::time::{Mono, Wall};
 
 /// The two that deadlines are kept by (design, rule 8): `CLOCK_BOOTTIME`, which goes on while the machine is suspended,
 /// and `CLOCK_MONOTONIC_RAW`, which nobody slews. Neither allocates nor locks, so that guards may call it.
@@ -16,6 +16,11 @@ pub(super) fn timestamp() -> Timestamp {
     return crate::simulation::timestamp();
     #[cfg(not(feature = "simulation"))]
     Timestamp::now()
+}
+
+/// The same, as the core has it.
+pub(super) fn wall() -> Wall {
+    Wall(u64::try_from(timestamp().as_millisecond()).unwrap_or_default())
 }
 
 fn read(clock: libc::clockid_t) -> u64 {

@@ -47,6 +47,15 @@ pub(super) enum Sight {
     Lost(String),
 }
 
+/// What a write tells people beside what it is for.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// What the steps of the stop came to, which a release says.
+    pub steps: Vec<StepReport>,
+    /// What was done about checks that failed, which renewals and a release say.
+    pub recovery: String,
+}
+
 /// One Lease on one API server.
 #[derive(Clone)]
 pub(super) struct LeaseLink {
@@ -91,9 +100,9 @@ impl LeaseLink {
         }
     }
 
-    /// Sends a write and says what became of it. `steps`: what those of the stop came to, for a release.
-    pub(super) async fn write(&self, write: &Write, steps: &[StepReport]) -> (Outcome, Option<String>) {
-        match timeout(CALL, self.patch(write, steps)).await {
+    /// Sends a write and says what became of it.
+    pub(super) async fn write(&self, write: &Write, told: &Told) -> (Outcome, Option<String>) {
+        match timeout(CALL, self.patch(write, told)).await {
             Ok(Ok(lease)) => (Outcome::Answered(record_of(&lease)), None),
             // Another holder, a failed test, an admission webhook: only the object tells.
             Ok(Err(kube::Error::Api(status))) if status.code == 422 => match self.read().await {
@@ -108,8 +117,8 @@ impl LeaseLink {
         }
     }
 
-    async fn patch(&self, write: &Write, steps: &[StepReport]) -> Result<Lease, kube::Error> {
-        let body = serde_json::to_vec(&patch(write, steps, &self.pod, &self.boot, clock::timestamp()))
+    async fn patch(&self, write: &Write, told: &Told) -> Result<Lease, kube::Error> {
+        let body = serde_json::to_vec(&patch(write, told, &self.pod, &self.boot, clock::timestamp()))
             .map_err(kube::Error::SerdeError)?;
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}", self.namespace, self.name);
         let request = http::Request::patch(path)
@@ -223,8 +232,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The JSON Patch of a write (design, rules 6 and 7): pinned to holder, boot and epoch, with a value of `renew` that
-/// was never used before. `steps`: what those of the stop came to, which a release says.
-pub fn patch(write: &Write, steps: &[StepReport], pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
+/// was never used before.
+pub fn patch(write: &Write, told: &Told, pod: &PodRef, boot: &BootId, now: Timestamp) -> Value {
     let note = |name: &str| format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
     let unpinned = wrong::is(Wrong::RenewalWithoutTest) && matches!(write.kind, WriteKind::Renew(_));
     let pin = if unpinned { "add" } else { "test" };
@@ -254,8 +263,8 @@ pub fn patch(write: &Write, steps: &[StepReport], pod: &PodRef, boot: &BootId, n
             let reason: String = why.to_string().chars().take(LONGEST_REASON).collect();
             operations.push(set("/spec/holderIdentity", String::new()));
             operations.push(set(&note(key::REASON), reason));
-            if !steps.is_empty() {
-                operations.push(set(&note(key::SHUTDOWN), shutdown_text(steps)));
+            if !told.steps.is_empty() {
+                operations.push(set(&note(key::SHUTDOWN), shutdown_text(&told.steps)));
             }
             AgentState::Released
         }
@@ -273,6 +282,10 @@ pub fn patch(write: &Write, steps: &[StepReport], pod: &PodRef, boot: &BootId, n
     if matches!(write.kind, WriteKind::Claim | WriteKind::Renew(_)) {
         operations.push(set(&note(key::PATH), write.path.to_string()));
         operations.push(set(&note(key::HEALTH), write.health.clone()));
+    }
+    // Not while there is nothing to say: an admission policy from before this would refuse the whole write.
+    if matches!(write.kind, WriteKind::Renew(_) | WriteKind::Release(_)) && !told.recovery.is_empty() {
+        operations.push(set(&note(key::RECOVERY), told.recovery.clone()));
     }
     operations.push(set(&note(key::STATE), state.as_str().to_owned()));
     Value::Array(operations)
@@ -300,7 +313,7 @@ mod tests {
         let (pod, boot) = ids();
         let value = patch(
             &Write { number: 7, epoch: Epoch(3), kind, path: OrderPath::Gated, health: "[]".into() },
-            &[step()],
+            &Told { steps: vec![step()], recovery: "[1]".into() },
             &pod,
             &boot,
             Timestamp::UNIX_EPOCH,
@@ -351,6 +364,13 @@ mod tests {
         let told = |kind| has(&made(kind), "add", "/metadata/annotations/tradingbot.io~1shutdown", text);
         assert!(told(WriteKind::Release(Why::Revoked)));
         assert!(!told(WriteKind::Renew(AgentState::Demoting)));
+    }
+
+    #[test]
+    fn what_was_done_about_checks_is_told_to_the_end() {
+        let told = |kind| has(&made(kind), "add", "/metadata/annotations/tradingbot.io~1recovery", "[1]");
+        assert!(told(WriteKind::Renew(AgentState::Active)) && told(WriteKind::Release(Why::Revoked)));
+        assert!(!told(WriteKind::Claim));
     }
 
     #[test]

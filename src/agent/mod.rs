@@ -22,6 +22,7 @@ mod log;
 mod narrate;
 mod page;
 mod processes;
+mod remedies;
 mod resolve;
 mod run;
 pub mod shell;
@@ -34,7 +35,7 @@ mod unsent;
 use std::process::ExitCode;
 
 pub use config::{Refusal, setup};
-pub use lease_link::patch as lease_patch;
+pub use lease_link::{Told, patch as lease_patch};
 
 /// Wrong use or wrong configuration, as in `sysexits.h`.
 const EX_USAGE: u8 = 64;

@@ -7,7 +7,7 @@ use crate::core::health::{Scope, fails, has_not_passed};
 
 /// Says what a step changed. Renewals are not worth a word.
 pub(super) fn changes(before: &State, after: &State) {
-    remedies(before, after);
+    pauses(before, after);
     let stage = |state: &State| state.hold.as_ref().map(|hold| (hold.epoch, hold.stage.clone()));
     if stage(before) == stage(after) {
         return;
@@ -22,17 +22,11 @@ pub(super) fn changes(before: &State, after: &State) {
     }
 }
 
-/// What is done about checks that fail; which ones do is told where they are run.
-fn remedies(before: &State, after: &State) {
+fn pauses(before: &State, after: &State) {
     match (before.recovery.paused, after.recovery.paused) {
         (false, true) => warn!("Trading pauses until a cause that every pod would see alike is gone."),
         (true, false) => info!("Trading does not pause any more."),
         _ => {}
-    }
-    if after.recovery.calling && !before.recovery.calling {
-        warn!("A check fails: a recovery hook is called.");
-    } else if after.recovery.taken != before.recovery.taken && matches!(after.process, Process::Terminating(_)) {
-        warn!("A check fails: the bot's process is ended and started again.");
     }
 }
 

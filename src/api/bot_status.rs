@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::backup_status::{BackupStatus, RestoreStatus};
-pub use super::health::{CheckStatus, HealthStatus};
+pub use super::health::{CheckStatus, HealthStatus, RemedyResult, RemedyStatus};
 pub use crate::core::failover::{AccountState, Block, Evidence, Phase, Reason, Trigger};
 pub use crate::core::lease::OnApiServerLoss;
 pub use crate::core::recovery::Remedy;

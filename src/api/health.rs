@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::health_config::{Comparison, Scheme, ServerRole};
 use super::hooks::{ExecHook, Header, SecretRef};
 pub use crate::core::health::{AppliesTo, Scope};
+pub use crate::core::recovery::{Remedy, RemedyResult};
 
 /// What is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -329,6 +330,34 @@ pub struct HealthStatus {
     /// Every check that runs where the bot trades.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckStatus>,
+    /// What agents did by themselves about checks that failed, newest first. What the operator did is in
+    /// failover.history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<RemedyStatus>,
+}
+
+/// What an agent did by itself about a check that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemedyStatus {
+    /// When.
+    pub time: Time,
+    /// The pod whose bot it was done to.
+    pub pod: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The rule of spec.recovery.
+    pub rule: String,
+    /// What was done.
+    #[serde(rename = "type")]
+    pub remedy: Remedy,
+    /// The check that failed.
+    pub check: String,
+    /// Whether it helped.
+    pub result: RemedyResult,
+    /// What was wrong, a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// How one check of the active stands.

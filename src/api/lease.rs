@@ -48,6 +48,7 @@ pub fn read(lease: &Lease) -> LeaseRecord {
         state: AgentState::parse(note(key::STATE)),
         path: OrderPath::parse(note(key::PATH)),
         health: note(key::HEALTH).unwrap_or_default().to_owned(),
+        recovery: note(key::RECOVERY).unwrap_or_default().to_owned(),
         reason: note(key::REASON).unwrap_or_default().to_owned(),
         shutdown: note(key::SHUTDOWN).map(shutdown_from).unwrap_or_default(),
         successor: note(key::SUCCESSOR).and_then(|text| text.parse::<BootId>().ok()),
@@ -89,6 +90,7 @@ pub fn write(record: &LeaseRecord, lease: &mut Lease, granted: Option<Timestamp>
     set(key::STATE, record.state.as_str().to_owned());
     set(key::PATH, record.path.to_string());
     set(key::HEALTH, record.health.clone());
+    set(key::RECOVERY, record.recovery.clone());
     set(key::REASON, record.reason.clone());
     set(key::SHUTDOWN, shutdown_text(&record.shutdown));
     set(key::SUCCESSOR, record.successor.as_ref().map(BootId::to_string).unwrap_or_default());
@@ -151,6 +153,7 @@ mod tests {
             state: AgentState::Active,
             path: OrderPath::Bypassed("10.0.0.3:8080".into()),
             health: r#"[{"name":"price","since":"2026-11-24T12:00:00Z"}]"#.into(),
+            recovery: "[]".into(),
             reason: String::new(),
             shutdown: vec![step("cancel-orders", "it did not end.")],
             successor: None,

@@ -62,6 +62,8 @@ pub mod lease {
     pub const PATH: &str = "tradingbot.io/path";
     /// Which of its checks do not pass.
     pub const HEALTH: &str = "tradingbot.io/health";
+    /// What it did about checks that failed, as JSON.
+    pub const RECOVERY: &str = "tradingbot.io/recovery";
     /// Why it released.
     pub const REASON: &str = "tradingbot.io/reason";
     /// What the steps of the stop came to, as JSON.

@@ -4,6 +4,7 @@ pub mod args;
 mod backups;
 mod connect;
 mod operate;
+mod remedies;
 mod render;
 mod status;
 mod timeline;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::backups;
+use super::remedies;
 use super::timeline::{steps, stop_steps};
 use super::times::{ago, seconds};
 use crate::api::bot::TradingBot;
@@ -73,6 +74,7 @@ pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
         let _ = writeln!(text, "    {}", stop_steps(&last.steps));
         step_lines(&last.steps, &mut text);
     }
+    remedies::section(status.health.as_ref().map_or(&[], |health| &health.remedies), now, &mut text);
     if let Some(current) = &status.failover.current {
         text.push_str("\nUnder way\n");
         move_lines(current, now, &mut text);
@@ -275,6 +277,18 @@ pub mod tests {
         // One that is told with its move is not told twice.
         status["lastShutdown"]["time"] = status["failover"]["history"][0]["fencedTime"].clone();
         assert!(!detail(&bot("doge", status), now()).contains("Last stop"));
+    }
+
+    #[test]
+    fn what_an_agent_did_about_a_check_is_shown() {
+        let mut status = trading();
+        let remedy = json!({"time": "2026-11-18T09:10:00Z", "pod": "doge-1", "epoch": 8, "rule": "blind",
+            "type": "RestartProcess", "check": "price", "result": "Helped", "message": "$.price is missing."});
+        status["health"] = json!({"remedies": [remedy]});
+        let text = detail(&bot("doge", status), now());
+        let expected = "\nLast remedies\n  Process restarted on doge-1 by the rule blind: it helped, 10 min ago\n    \
+            price: $.price is missing.\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

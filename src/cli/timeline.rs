@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
+use super::remedies::sentence;
 use super::times::{between, clock, seconds};
-use crate::api::bot_status::{MoveStatus, StepReport, StepResult, TradingBotStatus};
+use crate::api::bot_status::{MoveStatus, RemedyStatus, StepReport, StepResult, TradingBotStatus};
 
 /// One step of a move that was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,9 @@ pub fn news(bot: &str, before: Option<&TradingBotStatus>, now: &TradingBotStatus
             lines.push((step.at.0, format!("{}  {bot}  +{}  {}", clock(step.at.0), step.after, step.what)));
         }
     }
+    for of in remedies(now).iter().filter(|of| !first && !remedies(before).contains(of)) {
+        lines.push((read_at, format!("{}  {bot}  {} ({}: {})", clock(read_at), sentence(of), of.check, of.message)));
+    }
     if first || before.phase != now.phase || before.blocked != now.blocked {
         let told = lines.iter().map(|(at, _)| *at).max().unwrap_or(read_at);
         let line = format!("{}  {bot}  {:?}  {}", clock(read_at), now.phase, now.message);
@@ -104,6 +108,10 @@ pub fn news(bot: &str, before: Option<&TradingBotStatus>, now: &TradingBotStatus
     }
     lines.sort_by_key(|(at, _)| *at);
     lines.into_iter().map(|(_, line)| line).collect()
+}
+
+fn remedies(status: &TradingBotStatus) -> &[RemedyStatus] {
+    status.health.as_ref().map_or(&[], |health| &health.remedies)
 }
 
 /// A move keeps its beginning, whatever else becomes of it.

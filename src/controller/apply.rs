@@ -18,6 +18,7 @@ use super::call::{CallError, call};
 use super::children::is_ours;
 use super::conditions::{Troubles, conditions, ready_standbys};
 use super::election::Leadership;
+use super::events::Publisher;
 use super::finalize::finalize;
 use super::health;
 use super::jobs;
@@ -27,6 +28,7 @@ use super::pods::role_label;
 use super::watches::World;
 use crate::api::account_lease;
 use crate::api::bot::TradingBot;
+use crate::api::bot_status::TradingBotStatus;
 use crate::api::lease;
 use crate::api::names::{LABEL_BOT, LABEL_ROLE};
 use crate::api::operation::TradingBotOperation;
@@ -56,6 +58,8 @@ pub struct Applier<'a> {
     pub spec: &'a Spec,
     /// For conditions.
     pub troubles: Troubles,
+    /// For what a status is the first to tell.
+    pub events: &'a Publisher,
 }
 
 /// How a round ended.
@@ -150,14 +154,19 @@ impl Applier<'_> {
         if bot.status.as_ref() == Some(&status) {
             return Ok(());
         }
+        let health = |status: &Option<TradingBotStatus>| status.as_ref().and_then(|status| status.health.clone());
+        let before = health(&bot.status);
         bot.status = Some(status);
         self.leadership.check()?;
         let bots = self.api::<TradingBot>();
         let name = bot.metadata.name.clone().unwrap_or_default();
-        call(bots.replace_status(&name, &PostParams::default(), &bot)).await.map(|_| ())
+        call(bots.replace_status(&name, &PostParams::default(), &bot)).await?;
+        let news = health::news(before.as_ref(), health(&bot.status).as_ref());
+        self.events.publish(&bot.object_ref(&()), news);
+        Ok(())
     }
 
-    fn status(&self, record: &Record) -> crate::api::bot_status::TradingBotStatus {
+    fn status(&self, record: &Record) -> TradingBotStatus {
         let bot = &self.observed.bot;
         let facts = &self.observed.facts;
         let active = record.trading.as_ref().map(|l| l.pod.uid.as_str());

@@ -1,14 +1,20 @@
-//! What the status says of the active's checks: what its agent has written into the Lease.
+//! What the status says of the active's checks and of what was done about them: what its agent has written into the Lease.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use kube::runtime::events::{Event, EventType};
+
 use super::conditions::Verdict;
 use crate::api::bot::Health;
-use crate::api::bot_status::{CheckStatus, HealthStatus};
+use crate::api::bot_status::{CheckStatus, HealthStatus, Remedy, RemedyResult, RemedyStatus};
 use crate::core::failover::{Observation, Record};
 use crate::core::health::{Duty, Noted, Standing, fails, noted};
 use crate::core::lease::{AgentState, LeaseRecord};
+use crate::core::recovery::heard;
+
+/// How many remedies of agents a status keeps.
+const KEPT_REMEDIES: usize = 10;
 
 /// How the active's checks stand. `None`: none runs where the bot trades. `before`: what the status said.
 pub fn status(
@@ -42,7 +48,78 @@ pub fn status(
             }
         })
         .collect();
-    (!checks.is_empty()).then_some(HealthStatus { checks })
+    let remedies = remedies(record, seen, before);
+    (!checks.is_empty()).then_some(HealthStatus { checks, remedies })
+}
+
+/// The last remedies that agents took: those that were known, and what the Lease says now.
+fn remedies(record: &Record, seen: &Observation, before: Option<&HealthStatus>) -> Vec<RemedyStatus> {
+    let mut all = before.map(|before| before.remedies.clone()).unwrap_or_default();
+    let told =
+        record.trading.as_ref().zip(seen.lease.as_ref()).filter(|(ledger, lease)| lease.epoch == Some(ledger.epoch));
+    let Some((ledger, lease)) = told else { return all };
+    for said in heard(&lease.recovery) {
+        let Ok(time) = said.time.parse().map(Time) else { continue };
+        let remedy = RemedyStatus {
+            time,
+            pod: ledger.pod.name.clone(),
+            epoch: ledger.epoch.0,
+            rule: said.rule,
+            remedy: said.remedy,
+            check: said.check,
+            result: said.result,
+            message: said.message,
+        };
+        match all.iter_mut().find(|known| is_the_same(known, &remedy)) {
+            Some(known) => *known = remedy,
+            None => all.insert(0, remedy),
+        }
+    }
+    all.truncate(KEPT_REMEDIES);
+    all
+}
+
+fn is_the_same(one: &RemedyStatus, other: &RemedyStatus) -> bool {
+    let key = |of: &RemedyStatus| (of.epoch, of.time.clone(), of.rule.clone());
+    key(one) == key(other)
+}
+
+/// What a status tells of remedies that the one before did not: that one was taken, and what came of it.
+pub fn news(before: Option<&HealthStatus>, after: Option<&HealthStatus>) -> Vec<Event> {
+    let known = before.map(|before| before.remedies.as_slice()).unwrap_or_default();
+    let now = after.map(|after| after.remedies.as_slice()).unwrap_or_default();
+    let mut events = Vec::new();
+    for of in now.iter().rev() {
+        let RemedyStatus { pod, rule, check, message, .. } = of;
+        let done = match of.remedy {
+            Remedy::Hook => "a recovery hook was called at",
+            _ => "the bot's process was restarted on",
+        };
+        let mut tell = |type_, reason: &str, note: String| {
+            let action = format!("Epoch{}", of.epoch);
+            events.push(Event { type_, reason: reason.into(), action, note: Some(note), secondary: None });
+        };
+        let was = known.iter().find(|known| is_the_same(known, of));
+        if was.is_none() {
+            let note = format!("The check {check} failed, and by the rule {rule} {done} {pod}: {message}");
+            tell(EventType::Warning, "RemedyTaken", note);
+        }
+        if was.is_none_or(|was| was.result != of.result) {
+            let at = of.time.0.strftime("%Y-%m-%dT%H:%M:%SZ");
+            match of.result {
+                RemedyResult::Unknown => {}
+                RemedyResult::Helped => {
+                    let note = format!("The checks of the rule {rule} pass after what was done on {pod} at {at}.");
+                    tell(EventType::Normal, "RemedyHelped", note);
+                }
+                RemedyResult::DidNotHelp => {
+                    let note = format!("The check {check} goes on failing after what was done on {pod} at {at}.");
+                    tell(EventType::Warning, "RemedyDidNotHelp", note);
+                }
+            }
+        }
+    }
+    events
 }
 
 /// What the agent says that trades; `None`: nobody trades, or it cannot be read.
@@ -89,6 +166,7 @@ mod tests {
     use crate::core::failover::Ledger;
     use crate::core::ids::{Epoch, FencingToken, PodRef};
     use crate::core::lease::OnApiServerLoss;
+    use crate::core::recovery::RemedyReport;
     use std::time::Duration;
 
     fn health() -> Health {
@@ -164,5 +242,46 @@ mod tests {
         let (status, reason, _) = said(r#"[{"name":"log","since":"2026-11-24T12:00:00Z","error":"Large."}]"#);
         assert_eq!((status, reason), ("True", "OthersFail"));
         assert_eq!(said(r#"[{"name":"price"}]"#).0, "Unknown");
+    }
+
+    #[test]
+    fn what_an_agent_did_is_kept_and_told_once_with_what_came_of_it() {
+        let note = |second: u32, result: RemedyResult| {
+            let one = RemedyReport {
+                time: format!("2026-11-24T12:00:{second:02}Z"),
+                rule: "blind".into(),
+                remedy: Remedy::RestartProcess,
+                check: "price".into(),
+                result,
+                message: "No answer within 2 s.".into(),
+            };
+            crate::core::recovery::told(&[one])
+        };
+        let told = |note: String, before: Option<&HealthStatus>| {
+            let (record, mut seen) = seen("", AgentState::Promoting);
+            seen.lease.as_mut().unwrap().recovery = note;
+            status(&health(), &record, &seen, before, Timestamp::from_second(1).unwrap()).unwrap()
+        };
+        let reasons = |before: Option<&HealthStatus>, after: &HealthStatus| {
+            news(before, Some(after)).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        let first = told(note(1, RemedyResult::Unknown), None);
+        assert_eq!((first.remedies.len(), first.remedies[0].pod.as_str(), first.remedies[0].epoch), (1, "doge-0", 3));
+        assert_eq!(reasons(None, &first), ["RemedyTaken"]);
+        assert_eq!(told(note(1, RemedyResult::Unknown), Some(&first)), first);
+        let helped = told(note(1, RemedyResult::Helped), Some(&first));
+        assert_eq!(helped.remedies.len(), 1);
+        assert_eq!(reasons(Some(&first), &helped), ["RemedyHelped"]);
+        assert!(reasons(Some(&helped), &helped).is_empty());
+        // Another epoch's Lease says nothing of it any more; what was known stays.
+        let second = told(note(2, RemedyResult::DidNotHelp), Some(&helped));
+        assert_eq!(reasons(Some(&helped), &second), ["RemedyTaken", "RemedyDidNotHelp"]);
+        assert_eq!(
+            second.remedies.iter().map(|of| of.result).collect::<Vec<_>>(),
+            [RemedyResult::DidNotHelp, RemedyResult::Helped]
+        );
+        assert_eq!(told(String::new(), Some(&second)).remedies, second.remedies);
+        let all = (3..60).fold(second, |before, second| told(note(second, RemedyResult::Helped), Some(&before)));
+        assert_eq!(all.remedies.len(), KEPT_REMEDIES);
     }
 }

@@ -256,6 +256,7 @@ impl Worker {
             observed,
             spec: &spec,
             troubles: self.troubles.clone(),
+            events: &operator.events,
         };
         let applied = applier.apply(&decision, &mut memory).await;
         self.memory = memory;

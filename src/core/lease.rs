@@ -2,7 +2,8 @@
 //!
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
-//! writes `boot`, `renew`, `state`, `path`, `health`, `reason`, `shutdown`, and clears `holder` to release.
+//! writes `boot`, `renew`, `state`, `path`, `health`, `recovery`, `reason`,
+//! `shutdown`, and clears `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -278,6 +279,8 @@ pub struct LeaseRecord {
     pub path: OrderPath,
     /// Which of its checks do not pass, as [`super::health::note`] writes it.
     pub health: String,
+    /// What it did about those that failed, as [`super::recovery::told`] writes it.
+    pub recovery: String,
     /// Why it released, `<Word>: <sentence>`.
     pub reason: String,
     /// What the steps came to by which its bot was stopped; written with the release.

@@ -67,9 +67,101 @@ impl Complaint {
     }
 }
 
+/// How many remedies an agent tells of: the last ones of the epoch.
+pub const MOST_REMEDIES: usize = 5;
+/// Bytes of the annotation that tells of them, at most; the admission policy of the chart knows it, too.
+const LONGEST: usize = 2048;
+/// How much of an error is kept: as much as leaves room for all.
+const ERRORS: [usize; 4] = [400, 120, 40, 0];
+
+/// What an agent did by itself about a check that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemedyReport {
+    /// When, in UTC as RFC 3339.
+    pub time: String,
+    /// The rule.
+    pub rule: String,
+    /// What was done.
+    #[serde(rename = "type")]
+    pub remedy: Remedy,
+    /// The check that failed.
+    pub check: String,
+    /// Whether it helped.
+    pub result: RemedyResult,
+    /// What was wrong, a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// What the checks say of a remedy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum RemedyResult {
+    /// They have not told yet, or trading ended before they did.
+    #[default]
+    Unknown,
+    /// The checks of the rule passed after it.
+    Helped,
+    /// One went on failing until the next remedy's turn.
+    DidNotHelp,
+}
+
+/// What an agent writes into its Lease of what it did, oldest first. Nothing: an empty text.
+pub fn told(remedies: &[RemedyReport]) -> String {
+    if remedies.is_empty() {
+        return String::new();
+    }
+    let text = |longest: usize| {
+        let cut =
+            |of: &RemedyReport| RemedyReport { message: of.message.chars().take(longest).collect(), ..of.clone() };
+        serde_json::to_string(&remedies.iter().map(cut).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    ERRORS.into_iter().map(text).find(|text| text.len() <= LONGEST).unwrap_or_default()
+}
+
+/// Reads what [`told`] writes. A text that no agent of ours would have written says nothing.
+pub fn heard(text: &str) -> Vec<RemedyReport> {
+    let remedies = (text.len() <= LONGEST).then(|| serde_json::from_str::<Vec<RemedyReport>>(text).ok()).flatten();
+    let ours = |all: &Vec<RemedyReport>| all.len() <= MOST_REMEDIES && all.iter().all(|of| of.remedy.is_agents());
+    remedies.filter(ours).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn report(message: &str) -> RemedyReport {
+        RemedyReport {
+            time: "2026-11-24T12:00:00Z".into(),
+            rule: "r".repeat(40),
+            remedy: Remedy::RestartProcess,
+            check: "c".repeat(40),
+            result: RemedyResult::DidNotHelp,
+            message: message.into(),
+        }
+    }
+
+    #[test]
+    fn what_an_agent_tells_of_its_remedies_is_short_and_is_heard() {
+        let two = [report("No answer within 2 s."), report("")];
+        assert_eq!(heard(&told(&two)), two);
+        assert_eq!(told(&[]), "");
+        for message in ["x".repeat(5_000), "\u{1}".repeat(500), "ü".repeat(400)] {
+            let text = told(&vec![report(&message); MOST_REMEDIES]);
+            assert!(!text.is_empty() && text.len() <= LONGEST, "{} bytes", text.len());
+            assert_eq!(heard(&text).len(), MOST_REMEDIES);
+        }
+    }
+
+    #[test]
+    fn what_no_agent_would_tell_says_nothing() {
+        let foreign = RemedyReport { remedy: Remedy::Failover, ..report("") };
+        let many = serde_json::to_string(&vec![report(""); MOST_REMEDIES + 1]).unwrap();
+        for text in ["", "nonsense", "{}", "[{}]", &told(&[foreign]), &many] {
+            assert_eq!(heard(text), [], "{text}");
+        }
+    }
 
     #[test]
     fn a_complaint_survives_the_round_trip() {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
-use tradingbot::agent::lease_patch;
+use tradingbot::agent::{Told, lease_patch};
 use tradingbot::api::lease;
 use tradingbot::core::agent::{Exit, Why, Write, WriteKind};
 use tradingbot::core::ids::{BootId, Epoch, FencingToken, PodRef};
@@ -122,7 +122,7 @@ impl Story {
                 path: OrderPath::Bypassed("10.0.0.3:8080".into()),
                 health: "x".repeat(tradingbot::core::health::LONGEST_NOTE),
             },
-            &longest_steps(),
+            &Told { steps: longest_steps(), recovery: "x".repeat(2048) },
             &pod(0),
             boot,
             Timestamp::now(),

@@ -339,6 +339,7 @@ impl Turn<'_> {
             Effect::Guard(_) | Effect::Gate(_) | Effect::Signal | Effect::Step(_) => {}
             Effect::Promote
             | Effect::CallSwitch
+            | Effect::Tell(_)
             | Effect::Recover(_)
             | Effect::AbandonSwitch
             | Effect::ReadCredentials

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use kube::runtime::events::{Recorder, Reporter};
 use serde_json::json;
 use tradingbot::api::bot::TradingBot;
 use tradingbot::api::wanted::spec_from;
@@ -10,6 +11,7 @@ use tradingbot::controller::apply::Applier;
 use tradingbot::controller::call::CallError;
 use tradingbot::controller::conditions::Troubles;
 use tradingbot::controller::election::Leadership;
+use tradingbot::controller::events::Publisher;
 use tradingbot::controller::observe::Observed;
 use tradingbot::controller::watches::World;
 use tradingbot::core::account::{AccountRecord, BotRef, Holder};
@@ -83,6 +85,7 @@ async fn apply(decision: Decision, leadership: Leadership, answers: Vec<Answer>)
         observed: &observed,
         spec: &spec,
         troubles: Troubles::default(),
+        events: &Publisher::new(Recorder::new(client.clone(), Reporter::from("test"))),
     };
     let mut memory = Memory::default();
     let outcome = applier.apply(&decision, &mut memory).await.map(|_| ());

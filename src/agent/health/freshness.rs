@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::Tools;
 use super::files::{self, Disk};
 use super::http::{self, plain, short};
-use super::{Tools, wall};
+use crate::agent::clock;
 use crate::api::health_config::TimeSource;
 use crate::core::health::{Age, JsonPath, age, moment};
 
@@ -25,7 +26,7 @@ pub(super) async fn check(
         TimeSource::File { path, json_path: None } => time(path, &files::text(disk, path).await?)?,
         TimeSource::Modified { path } => files::modified(disk, path).await?,
     };
-    match age(millis, wall()) {
+    match age(millis, clock::wall()) {
         Age::Old(age) if age > most => {
             Err(format!("The time is {} s old, and may be {} s old.", age.as_secs(), most.as_secs()))
         }

@@ -38,7 +38,7 @@ use crate::api::agent_config::AgentConfig;
 use crate::api::health_config::Probe;
 use crate::core::agent::Setup;
 use crate::core::health::{Check, CheckState, Duty, Health, Scope, Standing, Verdict, due_after, probed, verdicts};
-use crate::core::time::{Mono, Wall};
+use crate::core::time::Mono;
 
 /// How the checks of the present round stand, by index.
 type States = BTreeMap<u8, CheckState>;
@@ -108,7 +108,7 @@ async fn supervise(
         let mut states = States::new();
         for (index, _) in health.running(&checks) {
             let Some(runner) = runners.get(usize::from(index)) else { continue };
-            states.insert(index, CheckState::new(wall()));
+            states.insert(index, CheckState::new(clock::wall()));
             let (runner, tell) = (runner.clone(), tell.clone());
             runs.spawn(async move { runner.repeat(index, round, tell).await });
         }
@@ -141,13 +141,13 @@ impl Runner {
     /// Runs the check again and again, until dropped, and tells how it stands after each run.
     async fn repeat(&self, index: u8, round: u64, tell: mpsc::Sender<(u8, CheckState)>) {
         let began = clock::now();
-        let mut state = CheckState::new(wall());
+        let mut state = CheckState::new(clock::wall());
         loop {
             let begun = Instant::now();
             let result = self.once(round).await;
             let in_grace = clock::now().surely_elapsed_since(began) < self.check.startup_grace;
             let before = state.standing;
-            state = probed(&self.check, state, result, in_grace, wall());
+            state = probed(&self.check, state, result, in_grace, clock::wall());
             self.narrate(before, &state);
             let next = begun + due_after(&self.check, &state);
             if tell.send((index, state.clone())).await.is_err() {
@@ -218,10 +218,6 @@ impl Runner {
 fn secret(check: &str, key: &str) -> Result<String, String> {
     let path = format!("{}/{check}/{key}", crate::api::health_config::HEALTH_SECRETS_DIR);
     secret_key(path.as_ref()).map_err(|cause| format!("{path} cannot be read: {cause}."))
-}
-
-fn wall() -> Wall {
-    Wall(u64::try_from(clock::timestamp().as_millisecond()).unwrap_or_default())
 }
 
 impl Tools {

@@ -7,6 +7,8 @@ use tracing::{info, warn};
 
 use super::run::{Message, Shell};
 use super::{Hook, Machine};
+use crate::agent::clock;
+use crate::agent::lease_link::Told;
 use crate::core::agent::{Effect, Input, Leadership, Stage, Write, WriteKind, leadership};
 
 impl<M: Machine> Shell<M> {
@@ -18,6 +20,7 @@ impl<M: Machine> Shell<M> {
             Effect::Read => self.read(),
             Effect::Start(role) => return Some(self.start(role)),
             Effect::Promote => self.call(Hook::Promote),
+            Effect::Tell(taken) => self.remedies.take(&self.setup, taken, clock::wall()),
             Effect::Recover(hook) => self.call(Hook::Recovery(hook)),
             Effect::Step(step) => {
                 self.call(Hook::Step(step));
@@ -53,8 +56,9 @@ impl<M: Machine> Shell<M> {
         let traded = self.state.hold.as_ref().is_some_and(|hold| hold.traded);
         let tells = traded && matches!(write.kind, WriteKind::Release(_));
         let steps = if tells { self.shutdown.report(write.epoch) } else { Vec::new() };
+        let told = Told { steps, recovery: self.remedies.text() };
         let task = self.tasks.spawn(async move {
-            let (outcome, cause) = link.write(&write, &steps).await;
+            let (outcome, cause) = link.write(&write, &told).await;
             let _ = messages.send(Message::Wrote(write.number, outcome, cause)).await;
         });
         self.writing = Some(task);

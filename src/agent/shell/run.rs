@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::{Board, Hook, HookFailure, Machine, MachineEvent, Validity};
 use crate::agent::lease_link::{LeaseLink, Sight};
 use crate::agent::narrate;
+use crate::agent::remedies::Remedies;
 use crate::agent::shutdown::Shutdown;
 use crate::agent::switch::DeadMansSwitch;
 use crate::api::agent_config::AgentConfig;
@@ -30,7 +31,7 @@ pub(super) enum Message {
 
 pub(super) struct Shell<M> {
     pub(super) machine: M,
-    setup: Setup,
+    pub(super) setup: Setup,
     pub(super) state: State,
     pub(super) link: LeaseLink,
     /// Everything that runs beside the loop, and ends with it.
@@ -41,6 +42,7 @@ pub(super) struct Shell<M> {
     pub(super) writing: Option<AbortHandle>,
     pub(super) hook: Option<AbortHandle>,
     pub(super) shutdown: Shutdown,
+    pub(super) remedies: Remedies,
     pub(super) switch: DeadMansSwitch,
     pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
@@ -81,6 +83,7 @@ impl<M: Machine> Shell<M> {
             writing: None,
             hook: None,
             shutdown: Shutdown::new(config),
+            remedies: Remedies::default(),
             switch: DeadMansSwitch::default(),
             draining: None,
             errands: 0,
@@ -152,9 +155,7 @@ impl<M: Machine> Shell<M> {
                         self.feed(Input::Stepped(step));
                     }
                     Hook::Recovery(_) => {
-                        if let Err(failure) = result {
-                            warn!("It did not help: {}", failure.sentence);
-                        }
+                        self.remedies.called(result);
                         self.feed(Input::Recovered);
                     }
                 }
@@ -225,6 +226,7 @@ impl<M: Machine> Shell<M> {
             for effect in effects {
                 inputs.extend(self.carry_out(effect));
             }
+            self.remedies.look(&self.setup, &self.state);
         }
         self.machine.publish(Board::of(&self.setup, &self.state, self.problem.as_deref(), self.lost_since));
     }

@@ -16,9 +16,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::api::agent_config::AgentConfig;
 use crate::api::lease;
+use crate::core::agent::{OwnRemedy, Plan, Rule, Setup};
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, Permit, Terms};
+use crate::core::recovery::{Remedy, RemedyResult, heard};
 use crate::core::shutdown::StepResult;
+use crate::core::time::Wall;
 
 /// An API server with one Lease. It counts the patches that were stored; its watches never say anything.
 #[derive(Clone)]
@@ -148,7 +151,9 @@ impl Machine for Bot {
             match hook {
                 Hook::Promote | Hook::Step(0) => Ok(()),
                 Hook::Step(1) => Err(HookFailure { timed_out: true, sentence: "the cancel hook hung.".into() }),
-                Hook::Recovery(_) => Ok(()),
+                Hook::Recovery(_) => {
+                    Err(HookFailure { timed_out: false, sentence: "the recovery hook said no.".into() })
+                }
                 Hook::Step(_) => std::future::pending().await,
             }
         })
@@ -178,6 +183,11 @@ fn granted() -> (Server, impl Future<Output = u8>, Hold) {
 
 /// The same where stops have steps of these names.
 fn granted_with(steps: &[&str]) -> (Server, impl Future<Output = u8>, Hold) {
+    granted_as(steps, |_| {})
+}
+
+/// The same, set up otherwise.
+fn granted_as(steps: &[&str], change: impl FnOnce(&mut Setup)) -> (Server, impl Future<Output = u8>, Hold) {
     let call = json!({"action": {"exec": {"command": ["/step"]}}, "timeoutSeconds": 5});
     let steps: Vec<_> = steps.iter().map(|name| json!({"name": name, "call": call})).collect();
     let pod = PodRef { name: "doge-0".into(), uid: "u0".into() };
@@ -203,7 +213,8 @@ fn granted_with(steps: &[&str]) -> (Server, impl Future<Output = u8>, Hold) {
         }),
         ..LeaseRecord::default()
     });
-    let setup = crate::agent::setup(&config, pod, BootId { pod_uid: "u0".into(), nonce: "n".into() });
+    let mut setup = crate::agent::setup(&config, pod, BootId { pod_uid: "u0".into(), nonce: "n".into() });
+    change(&mut setup);
     let bot = Bot::new();
     let outside = Hold { did: bot.did.clone(), tell: bot.tell.clone() };
     let client = server.client();
@@ -263,6 +274,48 @@ async fn the_release_says_what_the_steps_of_the_stop_came_to() {
     assert_eq!(came_to, expected);
     assert_eq!(steps[1].message, "the cancel hook hung.");
     assert!((2_900..3_100).contains(&steps[2].milliseconds), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_says_what_was_done_about_a_check_and_whether_it_helped() {
+    let rule =
+        Rule { name: "blind".into(), checks: vec![0], remedies: vec![OwnRemedy::Hook(0), OwnRemedy::RestartProcess] };
+    let plan = Plan { rules: vec![rule], pause: Duration::from_secs(30), period: Duration::from_secs(3600) };
+    let check = crate::core::health::tests::check("price");
+    let (server, agent, bot) = granted_as(&[], |setup| (setup.plan, setup.checks) = (plan, vec![check]));
+    // A round ends with what the checks are about: a standby, a bot that starts, one that trades, and so on.
+    let says = |round, failing| {
+        let error = if failing { "It is missing." } else { "" };
+        let verdict = Verdict { check: 0, failing, doubted: false, since: Wall(0), error: error.into() };
+        bot.tell.send(MachineEvent::Health(round, vec![verdict])).unwrap();
+    };
+    let told = || heard(&server.lease().recovery).into_iter().map(|of| (of.remedy, of.result)).collect::<Vec<_>>();
+    let story = async {
+        server.reports(AgentState::Claimed).await;
+        server.permit();
+        server.reports(AgentState::Active).await;
+        says(3, true);
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(told(), [(Remedy::Hook, RemedyResult::Unknown)]);
+        // Still so after the pause, and the restart helps.
+        sleep(Duration::from_secs(25)).await;
+        let hook = (Remedy::Hook, RemedyResult::DidNotHelp);
+        assert_eq!(told(), [hook, (Remedy::RestartProcess, RemedyResult::Unknown)]);
+        says(5, false);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(told(), [hook, (Remedy::RestartProcess, RemedyResult::Helped)]);
+        sleep(Duration::from_secs(60)).await;
+        // Nothing is left to do: the Lease is given back, with all that was done.
+        says(5, true);
+        server.reports(AgentState::Released).await;
+        bot.tell.send(MachineEvent::Terminate).unwrap();
+    };
+    tokio::join!(agent, story);
+    assert_eq!(*bot.did.lock().unwrap(), ["start", "hook", "hook", "terminate", "start", "hook", "terminate"]);
+    assert_eq!(told().len(), 2);
+    let first = &heard(&server.lease().recovery)[0];
+    assert_eq!((first.rule.as_str(), first.check.as_str()), ("blind", "price"));
+    assert_eq!(first.message, "It is missing. Then the recovery hook said no.");
 }
 
 #[tokio::test(start_paused = true)]

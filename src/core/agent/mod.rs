@@ -15,6 +15,6 @@ mod tests;
 mod types;
 
 pub use grant::can_be_kept;
-pub use recovery::{OwnRemedy, Plan, Recovery, Rule};
+pub use recovery::{OwnRemedy, Plan, Recovery, Rule, Taken};
 pub use step::{deadline, leadership, passage, step, wake_at};
 pub use types::*;

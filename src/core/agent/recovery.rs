@@ -51,6 +51,19 @@ pub enum OwnRemedy {
     Hook(u8),
 }
 
+/// A remedy that is taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Taken {
+    /// The rule, by its place in the plan.
+    pub rule: u8,
+    /// What is done.
+    pub remedy: OwnRemedy,
+    /// The check that fails.
+    pub check: String,
+    /// What is wrong, a sentence.
+    pub error: String,
+}
+
 /// What was done about checks that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Recovery {
@@ -94,18 +107,19 @@ impl Machine<'_> {
             return;
         };
         let taken = self.s.recovery.taken.get(&n).map_or(0, |(count, _)| *count);
-        let Some(remedy) = rule.remedies.get(usize::from(taken)) else {
-            let (check, error) = (check.name.clone(), verdict.error.clone());
+        let (check, error) = (check.name.clone(), verdict.error.clone());
+        let Some(&remedy) = rule.remedies.get(usize::from(taken)) else {
             let complaint = Complaint { rule: rule.name.clone(), check, error };
             return self.begin_stop(Why::HealthFailed(complaint));
         };
         self.s.recovery.taken.insert(n, (taken + 1, self.now));
         self.s.recovery.not_before = Some(self.now.plus(setup.plan.pause));
+        self.effects.push(Effect::Tell(Taken { rule: n, remedy, check, error }));
         match remedy {
             OwnRemedy::RestartProcess => self.restart_process(),
             OwnRemedy::Hook(hook) => {
                 self.s.recovery.calling = true;
-                self.effects.push(Effect::Recover(*hook));
+                self.effects.push(Effect::Recover(hook));
             }
         }
     }

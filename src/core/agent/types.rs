@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::recovery::{Plan, Recovery};
+use super::recovery::{Plan, Recovery, Taken};
 use crate::core::gate::Passage;
 use crate::core::health::{Check, Health, Verdict};
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
@@ -269,6 +269,8 @@ pub enum Effect {
     Sweep,
     /// Answer `Drained` when every socket that has unsent bytes now was seen without.
     Drain,
+    /// Let people know of a remedy; what it takes follows.
+    Tell(Taken),
     /// Call this one of the recovery hooks; answer `Recovered` at its end.
     Recover(u8),
     /// Call the dead-man's switch; answer `Switched` at its end.

@@ -351,6 +351,7 @@ impl Round<'_> {
                 lease.state = AgentState::Unknown;
                 lease.path = OrderPath::Unknown;
                 lease.health = String::new();
+                lease.recovery = String::new();
                 lease.reason = String::new();
                 lease.shutdown = Vec::new();
                 lease.successor = None;

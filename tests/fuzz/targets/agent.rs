@@ -358,7 +358,7 @@ impl Witness {
                 assert!(self.left && !self.runs, "the agent ends and nobody has asked it to");
                 self.ended = true;
             }
-            Effect::Recover(_) => {
+            Effect::Recover(_) | Effect::Tell(_) => {
                 assert_eq!(leadership(state).role, Role::Active, "a remedy for a bot that does not trade")
             }
             Effect::Read | Effect::Step(_) | Effect::Signal | Effect::Gate(_) => {}

@@ -10,6 +10,7 @@ use crate::product::core::account::Holder;
 use crate::product::core::health::{LONGEST_NOTE, noted};
 use crate::product::core::ids::LARGEST_NUMBER;
 use crate::product::core::lease::{AgentState, LeaseRecord, Permit, ReleaseReason};
+use crate::product::core::recovery::{MOST_REMEDIES, heard};
 
 fn notes(lease: &Lease) -> BTreeMap<String, String> {
     lease.metadata.annotations.clone().unwrap_or_default()
@@ -40,6 +41,8 @@ pub fn of_bot(data: &[u8]) {
     if let Some(all) = noted(&record.health) {
         assert!(record.health.len() <= LONGEST_NOTE && all.len() <= LONGEST_NOTE);
     }
+    let remedies = heard(&record.recovery);
+    assert!(remedies.iter().all(|of| of.remedy.is_agents()) && remedies.len() <= MOST_REMEDIES);
     if record.state != AgentState::Unknown {
         assert_eq!(Some(record.state.as_str()), note(key::STATE));
     }

@@ -78,6 +78,7 @@ pub fn lease(s: &mut Source<'_>) -> LeaseRecord {
         state: s.one_of(&STATES),
         path: path(s),
         health: String::new(),
+        recovery: String::new(),
         reason: s
             .one_of(&["Revoked: x.", "RestartWanted: x.", "RenewDeadline: x.", "PodStopping: x.", "Garbage"])
             .into(),

@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tradingbot::agent::lease_patch;
+use tradingbot::agent::{Told, lease_patch};
 use tradingbot::api::bot::TradingBot;
 use tradingbot::api::{account_lease, lease};
 use tradingbot::controller::build;
@@ -132,7 +132,8 @@ pub async fn a_lease_is_granted_renewed_and_released(world: &World) {
 
     let change = async |number, kind| {
         let write = Write { number, epoch: Epoch(7), kind, path: OrderPath::Gated, health: String::new() };
-        let patch = serde_json::from_value(lease_patch(&write, &[], &holder, &boot, Timestamp::now())).unwrap();
+        let patch =
+            serde_json::from_value(lease_patch(&write, &Told::default(), &holder, &boot, Timestamp::now())).unwrap();
         leases.patch("doge", &PatchParams::default(), &Patch::Json::<()>(patch)).await
     };
     let claimed = lease::read(&change(1, WriteKind::Claim).await.expect("it is taken up"));

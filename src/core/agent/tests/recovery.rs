@@ -54,7 +54,16 @@ impl World {
         }
     }
 
+    /// People are told of a remedy, before it.
+    fn tells(&mut self) -> Taken {
+        match self.expect(|effect| matches!(effect, Effect::Tell(_)), "word about a remedy") {
+            Effect::Tell(taken) => taken,
+            _ => unreachable!(),
+        }
+    }
+
     fn restarts(&mut self) {
+        assert_eq!(self.tells().remedy, OwnRemedy::RestartProcess);
         self.expect(|effect| *effect == Effect::Signal, "SIGTERM");
         self.feed(Input::Exited(Exit::Signal(15)));
         self.everything_dies();
@@ -103,6 +112,7 @@ fn a_check_that_passes_again_is_left_alone() {
 fn a_process_that_does_not_end_is_killed_after_its_time() {
     let mut world = world(&[OwnRemedy::RestartProcess]).with(|setup| setup.stop = Duration::from_secs(60)).active();
     world.checks(Is::Failing, Is::Passing);
+    world.tells();
     world.expect(|effect| *effect == Effect::Signal, "SIGTERM");
     world.go_on(4);
     world.expect_nothing();
@@ -126,6 +136,8 @@ fn where_restarts_are_reconciled_one_for_a_check_is_too() {
 fn a_hook_is_called_once_and_the_checks_say_whether_it_helped() {
     let mut world = world(&[OwnRemedy::Hook(3), OwnRemedy::RestartProcess]).active();
     world.checks(Is::Failing, Is::Passing);
+    let (check, error) = ("price".to_owned(), "$.price is missing.".to_owned());
+    assert_eq!(world.tells(), Taken { rule: 0, remedy: OwnRemedy::Hook(3), check, error });
     world.expect(|effect| *effect == Effect::Recover(3), "recovery hook");
     // However long it takes: nothing else is done meanwhile.
     world.go_on(60);
