@@ -24,8 +24,10 @@ pub fn between(before: &Record, after: &Record) -> Vec<Event> {
             secondary: None,
         });
     };
+    // What was a mere doubt at first may turn out to have had a reason.
+    let why = |record: &Record| record.current.as_ref().map(|m| (m.suspected, m.reason));
     if let Some(current) = &after.current
-        && before.current.as_ref().map(|m| m.suspected) != Some(current.suspected)
+        && why(before) != why(after)
     {
         let kind =
             if after.trading.is_some() || current.from.is_some() { EventType::Warning } else { EventType::Normal };
@@ -168,6 +170,33 @@ mod tests {
         between(before, after).into_iter().map(|e| e.reason).collect()
     }
 
+    /// A move from doge-0 to doge-1 that is under way.
+    fn started() -> Move {
+        let pod = |n: u32| PodRef { name: format!("doge-{n}"), uid: format!("u{n}") };
+        Move {
+            epoch: Epoch(2),
+            trigger: Trigger::Automatic,
+            reason: Reason::ProcessExited,
+            message: "The process ended.".into(),
+            evidence: None,
+            confirmed_by: None,
+            from: Some(pod(0)),
+            to: Some(pod(1)),
+            wanted: None,
+            approved: false,
+            attempts: 0,
+            tried: vec![],
+            suspected: Wall(5),
+            fenced: None,
+            elected: None,
+            reconciled: None,
+            active: None,
+            shutdown: Vec::new(),
+            report: None,
+            recovery: None,
+        }
+    }
+
     #[test]
     fn a_stop_whose_steps_did_not_all_succeed_is_told_once() {
         let stopped = |epoch, result| {
@@ -189,30 +218,20 @@ mod tests {
     }
 
     #[test]
+    fn why_it_ended_is_told_also_where_it_was_noticed_before_the_agent_said_so() {
+        let current = |reason, message: &str| Move { reason, message: message.into(), ..started() };
+        let record = |current| Record { current: Some(current), ..Record::default() };
+        let noticed = record(current(Reason::LeaseNotRenewed, "The agent of doge-0 is stopping the bot."));
+        let said = record(current(Reason::HealthFailed, "the check price of the rule blind fails: No answer."));
+        let events = between(&noticed, &said);
+        assert_eq!(events.iter().map(|event| &*event.reason).collect::<Vec<_>>(), ["HealthFailed"]);
+        assert_eq!(events[0].note.as_deref(), Some("the check price of the rule blind fails: No answer."));
+        assert!(reasons(&said, &said).is_empty());
+    }
+
+    #[test]
     fn a_failover_is_told_step_by_step_and_nothing_twice() {
-        let pod = |n: u32| PodRef { name: format!("doge-{n}"), uid: format!("u{n}") };
-        let current = Move {
-            epoch: Epoch(2),
-            trigger: Trigger::Automatic,
-            reason: Reason::ProcessExited,
-            message: "The process ended.".into(),
-            evidence: None,
-            confirmed_by: None,
-            from: Some(pod(0)),
-            to: Some(pod(1)),
-            wanted: None,
-            approved: false,
-            attempts: 0,
-            tried: vec![],
-            suspected: Wall(5),
-            fenced: None,
-            elected: None,
-            reconciled: None,
-            active: None,
-            shutdown: Vec::new(),
-            report: None,
-            recovery: None,
-        };
+        let current = started();
         let before = Record { epoch: Epoch(1), ..Record::default() };
         let moving = Record { epoch: Epoch(2), current: Some(current.clone()), ..before.clone() };
         assert_eq!(reasons(&before, &moving), ["ProcessExited", "Elected"]);

@@ -4,7 +4,10 @@
 mod bench;
 mod cases;
 mod ladder;
+mod maintenance;
+mod restart_pod;
 mod shared;
+mod standbys;
 
 use serde_json::{Value, json};
 
