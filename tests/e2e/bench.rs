@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::*;
 
 /// So many runs unless RUNS says otherwise.
-const RUNS: usize = 10;
+const RUNS: u32 = 10;
 
 /// What all figures stand on: 20 orders a second, a hot standby, no restarts in place, no limits, leases of 10/2/6 s.
 fn bench_bot() -> BotManifest {
@@ -19,11 +19,11 @@ fn bench_bot() -> BotManifest {
 #[ignore = "takes minutes: make bench-failover"]
 fn bench_failover() {
     let all = [
-        measure("crash-hot", 0.5, async |world| crash(world, bench_bot()).await),
-        measure("crash-hot-job", 2.0, async |world| crash(world, bench_bot().reconciled()).await),
-        measure("container-kill", 2.0, container_kill),
-        measure("node-cut", 11.5, node_cut),
-        measure("switchover", 0.5, switchover),
+        measure("crash-hot", 0.5, async |world, _| crash(world, bench_bot()).await),
+        measure("crash-hot-job", 2.0, async |world, _| crash(world, bench_bot().reconciled()).await),
+        measure("container-kill", 2.0, async |world, _| container_kill(world).await),
+        measure("node-cut", 11.5, async |world, _| node_cut(world).await),
+        measure("switchover", 0.5, async |world, _| switchover(world).await),
     ];
     write("failover.json", &all);
     let slow: Vec<_> = all.iter().filter(|f| f.percentile(50) > f.limit).map(|f| f.scenario).collect();
@@ -70,14 +70,16 @@ impl Figures {
     }
 }
 
-/// Runs one scenario with a fresh world and bot each time, and nothing else on the cluster.
-pub fn measure(name: &'static str, limit: f64, run: impl AsyncFn(&World) -> f64) -> Figures {
-    let wanted = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(RUNS);
+/// Runs one scenario with a fresh world and bot each time, and nothing else on the cluster. Each run is told which share
+/// of all runs was before it, at least 0 and below 1.
+pub fn measure(name: &'static str, limit: f64, run: impl AsyncFn(&World, f64) -> f64) -> Figures {
+    let wanted: u32 = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(RUNS);
     let mut runs = Vec::new();
     for number in 1..=wanted {
+        let share = f64::from(number - 1) / f64::from(wanted);
         let mut took = 0.0;
         scenario(name, Turn::Alone, async |world| {
-            took = run(world).await;
+            took = run(world, share).await;
             world.note(&format!("run {number} of {wanted}: s"), took);
         });
         runs.push(took);

@@ -33,7 +33,8 @@ start_apiserver() {
 }
 
 # Who did what, without the objects: of all service accounts but Kubernetes' own. Kubelets and people are no service
-# accounts. A restarted API server goes on in the same file, which is written before each answer, and never rotated.
+# accounts. A restarted API server goes on in the same file, which is written before each answer, and never rotated; that
+# it started is told by its own question for what everybody may do, until whose answer it refuses everybody.
 audit_policy() {
   cat <<YAML
 apiVersion: audit.k8s.io/v1
@@ -42,6 +43,10 @@ omitStages: [RequestReceived]
 rules:
 - {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
 - {level: Metadata, userGroups: ["system:serviceaccounts"]}
+- level: Metadata
+  users: ["system:apiserver"]
+  verbs: [list]
+  resources: [{group: rbac.authorization.k8s.io, resources: [rolebindings]}]
 - {level: None}
 YAML
 }

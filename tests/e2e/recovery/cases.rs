@@ -1,16 +1,17 @@
 //! Faults of the bot itself, each with what the usual rules, or one of its own, do about it. Every case gives the seconds
 //! from the fault to the first order of a bot that is well again.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{checked, first_of_another_process, fresh_data, fresh_orders, has_stayed, price, quick};
+use super::{Pace, QUICK, checked, first_of_another_process, fresh_data, fresh_orders, has_stayed, price};
 use crate::harness::*;
 
 /// A bot with this check, whose process is told to be ill in this way and started again in its place.
-async fn restarted_after(world: &World, manifest: BotManifest, fault: &str) -> f64 {
+async fn restarted_after(world: &World, manifest: BotManifest, fault: &str, pace: Pace) -> f64 {
     let bot = world.apply(manifest).await;
     let active = bot.until_trading().await.active.expect("one trades").pod;
     until_passing(&bot).await;
+    tokio::time::sleep(pace.wait).await;
     let round = bot.begin_round(fault).await;
     bot.tell(&active, fault).await;
     let first = first_of_another_process(&bot, &round).await;
@@ -26,32 +27,32 @@ pub async fn until_passing(bot: &Bot) {
     .await;
 }
 
-pub async fn price_missing(world: &World, change: fn(Value) -> Value) -> f64 {
-    restarted_after(world, checked(json!([change(price())])), "blind").await
+pub async fn price_missing(world: &World, pace: Pace) -> f64 {
+    restarted_after(world, checked(json!([pace.of(price())])), "blind", pace).await
 }
 
-pub async fn data_stale(world: &World, change: fn(Value) -> Value) -> f64 {
-    restarted_after(world, checked(json!([change(fresh_data())])), "stale").await
+pub async fn data_stale(world: &World, pace: Pace) -> f64 {
+    restarted_after(world, checked(json!([pace.of(fresh_data())])), "stale", pace).await
 }
 
 /// The control port answers, and nothing is ordered any more.
-pub async fn hung(world: &World, change: fn(Value) -> Value) -> f64 {
-    restarted_after(world, checked(json!([change(fresh_orders())])), "hang").await
+pub async fn hung(world: &World, pace: Pace) -> f64 {
+    restarted_after(world, checked(json!([pace.of(fresh_orders())])), "hang", pace).await
 }
 
-pub async fn memory(world: &World, change: fn(Value) -> Value) -> f64 {
+pub async fn memory(world: &World, pace: Pace) -> f64 {
     let used = super::check("memory", json!({"resources": {"memoryPercent": 60}}));
     let limits = json!({"limits": {"memory": "80Mi"}});
-    let manifest = checked(json!([change(used)])).with("/spec/template/spec/containers/0/resources", limits);
-    restarted_after(world, manifest, "eat").await
+    let manifest = checked(json!([pace.of(used)])).with("/spec/template/spec/containers/0/resources", limits);
+    restarted_after(world, manifest, "eat", pace).await
 }
 
 /// A bot that cannot write its books places no orders. A hook makes room.
-pub async fn disk_full(world: &World, change: fn(Value) -> Value) -> f64 {
+pub async fn disk_full(world: &World, pace: Pace) -> f64 {
     let used = super::check("disk", json!({"resources": {"disk": [{"path": "/data", "usedPercent": 90}]}}));
     let clean = json!({"type": "Hook", "hook": {"http": {"port": 9000, "path": "/control/clean"}}});
     let rules = json!([{"name": "disk", "checks": ["disk"], "actions": [clean, {"type": "Failover"}]}]);
-    let manifest = checked(json!([change(used)]))
+    let manifest = checked(json!([pace.of(used)]))
         .with("/spec/recovery", json!({"rules": rules}))
         .with(
             "/spec/template/spec/volumes",
@@ -62,6 +63,7 @@ pub async fn disk_full(world: &World, change: fn(Value) -> Value) -> f64 {
     let bot = world.apply(manifest).await;
     let active = bot.until_trading().await.active.expect("one trades").pod;
     until_passing(&bot).await;
+    tokio::time::sleep(pace.wait).await;
     let round = bot.begin_round("the disk is full").await;
     bot.tell(&active, "fill").await;
     let full = bot.mark("it is full").await;
@@ -78,34 +80,34 @@ pub async fn disk_full(world: &World, change: fn(Value) -> Value) -> f64 {
 #[test]
 fn recovery_price_missing() {
     scenario("recovery_price_missing", Turn::Shared, async |world| {
-        world.note("s to trade again", price_missing(world, quick).await);
+        world.note("s to trade again", price_missing(world, QUICK).await);
     });
 }
 
 #[test]
 fn recovery_data_stale() {
     scenario("recovery_data_stale", Turn::Shared, async |world| {
-        world.note("s to trade again", data_stale(world, quick).await);
+        world.note("s to trade again", data_stale(world, QUICK).await);
     });
 }
 
 #[test]
 fn recovery_hung_but_pingable() {
     scenario("recovery_hung", Turn::Shared, async |world| {
-        world.note("s to trade again", hung(world, quick).await);
+        world.note("s to trade again", hung(world, QUICK).await);
     });
 }
 
 #[test]
 fn recovery_memory() {
     scenario("recovery_memory", Turn::Shared, async |world| {
-        world.note("s to trade again", memory(world, quick).await);
+        world.note("s to trade again", memory(world, QUICK).await);
     });
 }
 
 #[test]
 fn recovery_disk_full() {
     scenario("recovery_disk_full", Turn::Shared, async |world| {
-        world.note("s to trade again", disk_full(world, quick).await);
+        world.note("s to trade again", disk_full(world, QUICK).await);
     });
 }

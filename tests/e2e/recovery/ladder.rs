@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
 use serde_json::json;
 use tradingbot::api::bot_status::{Block, Phase, Reason, Remedy};
 
@@ -61,6 +62,13 @@ fn recovery_of_a_check_that_flaps_is_no_storm() {
         let began = bot.mark("it flaps").await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         let after = bot.status().await;
+        let mut flaps = 0;
+        for pod in bot.pods().await {
+            flaps += bot.log(&pod.name_any()).await.matches("Check flaps fails").count();
+        }
+        world.note("failures", flaps);
+        world.note("failovers", after.failover.total - before.failover.total);
+        assert!(flaps >= 6, "it failed {flaps} times only");
         assert!(after.failover.total <= before.failover.total + 1, "{} failovers", after.failover.total);
         let mut processes: Vec<_> = bot.orders_since(&began).await.into_iter().filter_map(|o| o.instance).collect();
         processes.sort();

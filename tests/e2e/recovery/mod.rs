@@ -9,6 +9,8 @@ mod restart_pod;
 mod shared;
 mod standbys;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::entry::Entry;
@@ -28,6 +30,24 @@ fn quick(mut check: Value) -> Value {
     check["timeoutSeconds"] = json!(1);
     check
 }
+
+/// How a case runs.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// The schedule of its checks.
+    schedule: fn(Value) -> Value,
+    /// The fault begins so long after the checks were seen to pass; a cause that ends by itself lasts so much longer.
+    wait: Duration,
+}
+
+impl Pace {
+    fn of(self, check: Value) -> Value {
+        (self.schedule)(check)
+    }
+}
+
+/// Its checks run often, and the fault begins at once.
+const QUICK: Pace = Pace { schedule: quick, wait: Duration::ZERO };
 
 /// The price is there and above zero.
 fn price() -> Value {

@@ -8,7 +8,7 @@ use kube::api::Api;
 use serde_json::{Value, json};
 
 use super::cases::until_passing;
-use super::{check, checked, fresh_orders, quick};
+use super::{Pace, QUICK, check, checked, fresh_orders};
 use crate::harness::entry::Entry;
 use crate::harness::*;
 
@@ -54,32 +54,32 @@ async fn server_away(world: &World, server: &Server, manifest: BotManifest, away
     resumes(&bot, &round, &paused, &back).await
 }
 
-pub async fn redis_away(world: &World, away: Duration, change: fn(Value) -> Value) -> f64 {
+pub async fn redis_away(world: &World, away: Duration, pace: Pace) -> f64 {
     let server = Server::announce(world, "redis", 6379).await;
     put_secret(world, "redis", &json!({"NOTHING": ""})).await;
     let script = "exec redis-server --save '' --dir /data --protected-mode no";
     server.start("ghcr.io/tradingbot-io/tradingbot-test-redis:7", script, "redis").await;
     let cache = shared(check("cache", json!({"redis": {"host": server.address, "role": "Primary"}})));
-    server_away(world, &server, checked(json!([change(cache)])), away).await
+    server_away(world, &server, checked(json!([pace.of(cache)])), away + pace.wait).await
 }
 
-pub async fn postgres_away(world: &World, away: Duration, change: fn(Value) -> Value) -> f64 {
+pub async fn postgres_away(world: &World, away: Duration, pace: Pace) -> f64 {
     let database = Database::start(world, "secret").await;
     let uri = format!("postgresql://bot:secret@{}:5432/postgres", database.server().address);
     put_secret(world, "books", &json!({"uri": uri})).await;
     let books = shared(check("books", json!({"postgres": {"secretRef": {"name": "books"}, "role": "Primary"}})));
-    server_away(world, database.server(), checked(json!([change(books)])), away).await
+    server_away(world, database.server(), checked(json!([pace.of(books)])), away + pace.wait).await
 }
 
 /// Both nodes of the bot are cut from the exchange alone. The bot's own orders fail meanwhile, which is no reason to do
 /// anything either.
-pub async fn exchange_away(world: &World, away: Duration, change: fn(Value) -> Value) -> f64 {
+pub async fn exchange_away(world: &World, away: Duration, pace: Pace) -> f64 {
     let safe = world.operator().leaders_node().await;
     let exchange = world.exchange_on(&safe).await;
     let address = exchange.address.trim_start_matches("http://").to_owned();
     let (host, port) = address.rsplit_once(':').expect("an address and a port");
     let venue = shared(check("venue", json!({"tcp": {"host": host, "port": port.parse::<u16>().expect("a port")}})));
-    let bot = world.apply(checked(json!([change(venue), change(fresh_orders())])).not_on(&safe)).await;
+    let bot = world.apply(checked(json!([pace.of(venue), pace.of(fresh_orders())])).not_on(&safe)).await;
     bot.until_trading().await;
     until_passing(&bot).await;
     let round = bot.begin_round("the exchange goes away").await;
@@ -89,7 +89,7 @@ pub async fn exchange_away(world: &World, away: Duration, change: fn(Value) -> V
     let nodes: Vec<String> = bot.pods().await.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
     let cuts: Vec<_> = nodes.iter().map(|node| world.faults().cut_address(node, &venue)).collect();
     let paused = until_paused(&bot).await;
-    tokio::time::sleep(away).await;
+    tokio::time::sleep(away + pace.wait).await;
     cuts.into_iter().for_each(Lasting::heal);
     let back = bot.mark("the exchange is back").await;
     let took = resumes(&bot, &round, &paused, &back).await;
@@ -100,20 +100,20 @@ pub async fn exchange_away(world: &World, away: Duration, change: fn(Value) -> V
 #[test]
 fn recovery_redis_away() {
     scenario("recovery_redis_away", Turn::Shared, async |world| {
-        world.note("s to trade again", redis_away(world, Duration::from_secs(3), quick).await);
+        world.note("s to trade again", redis_away(world, Duration::from_secs(3), QUICK).await);
     });
 }
 
 #[test]
 fn recovery_postgres_away() {
     scenario("recovery_postgres_away", Turn::Shared, async |world| {
-        world.note("s to trade again", postgres_away(world, Duration::from_secs(3), quick).await);
+        world.note("s to trade again", postgres_away(world, Duration::from_secs(3), QUICK).await);
     });
 }
 
 #[test]
 fn recovery_exchange_away() {
     scenario("recovery_exchange_away", Turn::Alone, async |world| {
-        world.note("s to trade again", exchange_away(world, Duration::from_secs(20), quick).await);
+        world.note("s to trade again", exchange_away(world, Duration::from_secs(20), QUICK).await);
     });
 }
