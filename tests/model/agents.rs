@@ -140,8 +140,8 @@ pub fn acts(model: &Model, world: &mut World, i: usize, act: Act) -> bool {
     };
     world.agents[i] = next;
     if let Some(lease) = stored {
-        world.set_lease(Some((*lease).clone()));
-        world.shows_nobody_but(Some(i));
+        world.set_lease(model, Some(lease));
+        world.shows_nobody_but(model, Some(i));
     }
     if let Some(grant) = orders {
         world.exchange.order(grant, model.bounds.reconciles);

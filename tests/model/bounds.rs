@@ -54,14 +54,31 @@ pub struct Faults {
 }
 
 impl Faults {
+    #[inline]
     fn all(self) -> [u8; KINDS] {
         let Faults { crashes, lost, deleted, late, failed, pods, overdue, asked, grants } = self;
         [crashes, lost, deleted, late, failed, pods, overdue, asked, grants]
     }
 
     /// Whether no kind went wrong more often here than there.
+    #[inline]
     pub fn within(self, limits: Faults) -> bool {
         self.all().iter().zip(limits.all()).all(|(mine, limit)| *mine <= limit)
+    }
+
+    /// What is left of these, of which no kind went wrong more often than here.
+    pub fn without(self, spent: Faults) -> Faults {
+        Faults {
+            crashes: self.crashes - spent.crashes,
+            lost: self.lost - spent.lost,
+            deleted: self.deleted - spent.deleted,
+            late: self.late - spent.late,
+            failed: self.failed - spent.failed,
+            pods: self.pods - spent.pods,
+            overdue: self.overdue - spent.overdue,
+            asked: self.asked - spent.asked,
+            grants: self.grants - spent.grants,
+        }
     }
 
     /// Both together.

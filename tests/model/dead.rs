@@ -1,21 +1,21 @@
 //! Times and words that no decision depends on any more. Where the world is reduced they are blanked, and states that
 //! differ in them alone are one.
 
-use crate::bounds::Bounds;
 use crate::core::ids::FencingToken;
 use crate::core::wrong::{self, Wrong};
+use crate::events::Model;
 use crate::interned::Interned;
 use crate::jobs::{Job, Told};
-use crate::operators::{Operator, Pending, Round};
+use crate::operators::{self, Pending, Round, Turn};
 use crate::world::*;
 
-pub fn forget(world: &mut World, bounds: &Bounds) {
+pub fn forget(model: &Model, world: &mut World) {
     // Who hears late of the Lease or of a Job may yet go by what it was.
-    if bounds.faults.late == 0 {
+    if model.bounds.faults.late == 0 {
         lease_age(world);
         waits(world);
     }
-    uptimes(world);
+    uptimes(model, world);
 }
 
 /// Silence is asked for only of somebody whom the status names, or the Lease. Whoever the Lease names next begins anew,
@@ -43,7 +43,7 @@ fn waits(world: &mut World) {
 
 /// How long an operator has been up matters only while something that it waits for is older: of the two, the shorter
 /// time counts. What is younger stays younger. (It may then also give up waiting sooner, which is more than can happen.)
-fn uptimes(world: &mut World) {
+fn uptimes(model: &Model, world: &mut World) {
     if wrong::is(Wrong::TimerKeptOverRestart) {
         return;
     }
@@ -52,7 +52,7 @@ fn uptimes(world: &mut World) {
         let read = if let Round::ReadRest { age, .. } = operator.round { age } else { 0 };
         let oldest = waits.max(world.lease_age).max(read).max(operator.watch_hangs.unwrap_or(0));
         if operator.up >= oldest && operator.up < LONG_UP {
-            *operator = Interned::new(Operator { up: LONG_UP, ..(**operator).clone() });
+            *operator = operators::after(model, *operator, Turn::IsUpForLong);
         }
     }
 }

@@ -2,18 +2,17 @@
 
 use stateright::Property;
 
-use crate::agents::{self, Act, Agent, Object, Reaction};
+use crate::agents::{self, Act, Agent, Reaction};
 use crate::bounds::{Bounds, Faults};
 use crate::cache::Cache;
 use crate::canonical::Canonical;
-use crate::core::agent::Process;
 use crate::core::lease::LeaseRecord;
 use crate::counts::Counts;
 use crate::dead;
 use crate::fair::Fair;
 use crate::interned::Interned;
 use crate::jobs::{self, Told};
-use crate::operators::{self, Operator, Round};
+use crate::operators::{self, Operator};
 use crate::pods;
 use crate::properties;
 use crate::rounds::{Decided, Sight};
@@ -22,11 +21,17 @@ use crate::world::*;
 /// An agent, the Lease as it is, and what happens to the agent.
 pub type Acting = (Interned<Agent>, Option<Interned<LeaseRecord>>, Act);
 
+/// An agent, and the Lease as it is.
+pub type Beside = (Interned<Agent>, Option<Interned<LeaseRecord>>);
+
 /// A bounded world, with what is remembered about its exploration.
 pub struct Model {
     pub bounds: Bounds,
     pub decisions: Cache<(Interned<Operator>, Sight, bool), Decided>,
     pub reactions: Cache<Acting, Option<Reaction>>,
+    pub turns: Cache<(Interned<Operator>, operators::Turn), Interned<Operator>>,
+    pub agents: Cache<(Interned<Agent>, pods::Turn), Interned<Agent>>,
+    pub forgotten: Cache<Beside, Interned<Agent>>,
     pub canonical: Canonical,
     pub fair: Fair,
     pub counts: Counts,
@@ -34,9 +39,17 @@ pub struct Model {
 
 impl Model {
     pub fn new(bounds: Bounds) -> Model {
-        let (decisions, reactions) = (Cache::default(), Cache::default());
-        let canonical = Canonical::default();
-        Model { bounds, decisions, reactions, canonical, fair: Fair::default(), counts: Counts::default() }
+        Model {
+            bounds,
+            decisions: Cache::default(),
+            reactions: Cache::default(),
+            turns: Cache::default(),
+            agents: Cache::default(),
+            forgotten: Cache::default(),
+            canonical: Canonical::default(),
+            fair: Fair::default(),
+            counts: Counts::default(),
+        }
     }
 }
 
@@ -131,13 +144,9 @@ pub enum Event {
     OrderArrives,
 }
 
-/// A round makes no more writes than these.
-const WRITES: u8 = 3;
-/// A step of an agent leads to no more requests than these, in which anything may happen to each.
-const REQUESTS: u8 = 2;
-
 /// How an event counts as a fault.
-fn fault(event: Event) -> Faults {
+#[inline]
+pub fn fault(event: Event) -> Faults {
     let none = Faults::default();
     match event {
         Event::Restarts(_)
@@ -173,81 +182,6 @@ impl Model {
         world
     }
 
-    /// Everything that can happen in `world`.
-    pub fn possible(&self, world: &World, offer: &mut impl FnMut(Event)) {
-        let limits = self.bounds.faults;
-        let mut when = |possible: bool, event: Event| {
-            if possible && world.spent.plus(fault(event)).within(limits) {
-                offer(event);
-            }
-        };
-        when(true, Event::Tick);
-        when(world.lease.is_some(), Event::LeaseDeleted);
-        when(!world.asked, Event::SwitchoverAsked);
-        when(world.exchange.on_its_way.is_some(), Event::OrderArrives);
-        for (i, operator) in world.operators.iter().enumerate() {
-            // Operators in the same state do the same.
-            if i > 0 && world.operators[i - 1] == *operator {
-                continue;
-            }
-            let (idle, writing) = (operator.round == Round::Idle, matches!(operator.round, Round::Writing(_)));
-            when(!writing, Event::Round(i));
-            when(!writing, Event::GivesUp(i));
-            when(idle, Event::ReadsStatus(i));
-            when(idle, Event::ReadsRest(i));
-            when(operator.watch_hangs.is_none(), Event::WatchHangs(i));
-            when(!writing, Event::Pauses(i));
-            when(writing, Event::Writes(i));
-            when(writing, Event::WriteTimesOut(i));
-            when(operator.late.is_some(), Event::LateWrite(i));
-            when(true, Event::Restarts(i));
-            when(writing, Event::DiesInWrite(i));
-            for after in 0..WRITES {
-                when(!writing, Event::RoundLoses(i, after));
-                when(!writing, Event::RoundDies(i, after, true));
-                when(!writing && after > 0, Event::RoundDies(i, after, false));
-            }
-        }
-        for (i, agent) in world.agents.iter().enumerate() {
-            let lives = !agent.ended;
-            when(lives, Event::Sees(i));
-            when(lives && agent.old_sight.is_none(), Event::LooksLate(i));
-            when(agent.old_sight.is_some(), Event::SeesOld(i));
-            let looks = lives && (agent.state.hold.is_some() || agent.unnoticed_exit);
-            when(looks, Event::Looks(i));
-            for after in 0..REQUESTS {
-                for act in [Act::Sees, Act::Looks] {
-                    when(lives && (looks || act == Act::Sees), Event::Delays(i, act, after));
-                    when(lives && (looks || act == Act::Sees), Event::Loses(i, act, after));
-                }
-            }
-            for position in 0..u8::try_from(agent.requests.len()).unwrap_or(0) {
-                when(true, Event::Reaches(i, position));
-                when(agent.requests[usize::from(position)].awaited, Event::Stores(i, position));
-            }
-            when(agent.reply.is_some(), Event::Answers(i));
-            when(lives && agent.state.in_flight.is_some(), Event::RequestTimesOut(i));
-            let trades = agent.trades.is_some();
-            when(matches!(agent.state.process, Process::ShuttingDown(_)), Event::StepEnds(i));
-            when(trades && matches!(agent.state.process, Process::Terminating(_)), Event::BotStops(i));
-            when(trades, Event::BotExits(i));
-            when(lives && agent.state.hold.is_some(), Event::ContainerDies(i));
-            when(agent.unreported.is_some() && agent.object != Object::Gone, Event::KubeletReports(i));
-            let terminating = agent.object == Object::Terminating;
-            when(agent.object == Object::There, Event::PodDeleted(i));
-            when(terminating && lives && !agent.state.leaving, Event::KubeletEnds(i));
-            when(terminating && lives && agent.state.leaving, Event::KubeletKills(i));
-            when(terminating && !lives, Event::PodGone(i));
-            when(terminating && lives, Event::PodForced(i));
-        }
-        for (position, job) in world.jobs.iter().enumerate() {
-            when(job.acts, Event::JobSucceeds(position));
-            when(job.acts, Event::JobFails(position));
-            when(job.acts, Event::JobDies(position));
-            when(!job.acts && job.told == Told::Running, Event::JobFound(position));
-        }
-    }
-
     /// What `event` makes of `world`; `None`: it cannot happen, or changes nothing. It is counted.
     pub fn next(&self, world: &World, event: Event) -> Option<World> {
         let next = self.after(world, event, Some(&self.counts))?;
@@ -268,7 +202,7 @@ impl Model {
     /// Takes the one of all states that are alike.
     pub fn stands_for(&self, world: &mut World) {
         if self.bounds.reduced {
-            dead::forget(world, &self.bounds);
+            dead::forget(self, world);
             self.canonical.name(world);
         }
         // Operators differ in nothing but what they know.
@@ -304,29 +238,31 @@ impl Model {
             Event::KubeletKills(i) => acts(i, Act::Ends),
             Event::Tick => self.tick(&mut next),
             Event::Round(i) => {
-                operators::decides(self, &mut next, i, false, counts) && operators::writes_up_to(&mut next, i, u8::MAX)
+                operators::decides(self, &mut next, i, false, counts)
+                    && operators::writes_up_to(self, &mut next, i, u8::MAX)
             }
             Event::GivesUp(i) => {
-                operators::decides(self, &mut next, i, true, counts) && operators::writes_up_to(&mut next, i, u8::MAX)
+                operators::decides(self, &mut next, i, true, counts)
+                    && operators::writes_up_to(self, &mut next, i, u8::MAX)
             }
             Event::Pauses(i) => operators::decides(self, &mut next, i, false, counts),
             Event::RoundLoses(i, after) => {
                 operators::decides(self, &mut next, i, false, counts)
-                    && operators::writes_up_to(&mut next, i, after)
-                    && operators::write_times_out(&mut next, i)
+                    && operators::writes_up_to(self, &mut next, i, after)
+                    && operators::write_times_out(self, &mut next, i)
             }
             Event::RoundDies(i, after, in_write) => {
                 operators::decides(self, &mut next, i, false, counts)
-                    && operators::writes_up_to(&mut next, i, after)
+                    && operators::writes_up_to(self, &mut next, i, after)
                     && operators::is_writing(&next, i)
                     && operators::restarts(&mut next, i, in_write)
             }
             Event::ReadsStatus(i) => operators::reads_status(&mut next, i),
             Event::ReadsRest(i) => operators::reads_rest(&mut next, i),
             Event::WatchHangs(i) => operators::watch_hangs(&mut next, i),
-            Event::Writes(i) => operators::writes(&mut next, i),
-            Event::WriteTimesOut(i) => operators::write_times_out(&mut next, i),
-            Event::LateWrite(i) => operators::late_write(&mut next, i),
+            Event::Writes(i) => operators::writes(self, &mut next, i),
+            Event::WriteTimesOut(i) => operators::write_times_out(self, &mut next, i),
+            Event::LateWrite(i) => operators::late_write(self, &mut next, i),
             Event::Restarts(i) => operators::restarts(&mut next, i, false),
             Event::DiesInWrite(i) => operators::restarts(&mut next, i, true),
             Event::PodDeleted(i) => pods::pod_deleted(&mut next, i),
@@ -337,8 +273,8 @@ impl Model {
             Event::JobFound(position) => jobs::is_found(&mut next, position),
             Event::LeaseDeleted => {
                 next.lease.is_some() && {
-                    next.set_lease(None);
-                    next.shows_nobody_but(None);
+                    next.set_lease(self, None);
+                    next.shows_nobody_but(self, None);
                     true
                 }
             }
@@ -351,7 +287,7 @@ impl Model {
         if !happens {
             return None;
         }
-        next.forget();
+        next.forget(self);
         (next != *world).then_some(next)
     }
 
@@ -363,10 +299,10 @@ impl Model {
             let aged = world.waits.iter().map(|(token, age)| (*token, (age + 1).min(JOB_WAIT_TICKS)));
             world.waits = Interned::new(aged.collect());
         }
-        world.operators = world.operators.map(|operator| operators::tick(operator, wait));
+        world.operators = world.operators.map(|operator| operators::after(self, operator, operators::Turn::Ticks));
         for index in 0..AGENTS {
             let before = world.agents[index];
-            world.agents[index] = pods::tick(before, self.bounds.overrun);
+            world.agents[index] = pods::after(self, before, pods::Turn::Ticks);
             let killed = before.trades.filter(|_| world.agents[index].trades.is_none());
             if let Some(grant) = killed.filter(|_| !self.bounds.gate) {
                 world.exchange.on_its_way = Some(grant);

@@ -4,7 +4,6 @@
 //! faults is run from it. Schedules soon meet, and where one has been before is remembered.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,6 +11,7 @@ use crate::bounds::Faults;
 use crate::core::agent::Stage;
 use crate::core::lease::Permit;
 use crate::events::{Event, Model};
+use crate::hashing::{ByDigest, long_digest, shard};
 use crate::operators::Round;
 use crate::world::*;
 
@@ -27,7 +27,7 @@ const SHARDS: usize = 64;
 pub struct Fair {
     /// One state in so many is looked at, by its digest; 0: none.
     pub one_in: u64,
-    known: Vec<Mutex<HashMap<u64, u16>>>,
+    known: Vec<Mutex<HashMap<u64, u16, ByDigest>>>,
     pub looked_at: AtomicU64,
     pub longest: AtomicU64,
 }
@@ -40,16 +40,14 @@ impl Default for Fair {
 }
 
 /// A state's digest, whatever went wrong on the way to it.
-pub fn digest(world: &World) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    World { spent: Faults::default(), ..*world }.hash(&mut hasher);
-    hasher.finish()
+pub fn digest(world: &World) -> u128 {
+    long_digest(&World { spent: Faults::default(), ..*world })
 }
 
 impl Fair {
     /// Whether one trades again; of states that are not looked at, that is assumed.
     pub fn resumes(&self, model: &Model, world: &World) -> bool {
-        if self.one_in == 0 || !digest(world).is_multiple_of(self.one_in) {
+        if self.one_in == 0 || !(digest(world) as u64).is_multiple_of(self.one_in) {
             return true;
         }
         self.looked_at.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +66,7 @@ impl Fair {
             }
             // Not within rounds, in which everybody has a turn.
             model.stands_for(&mut walk.world);
-            let here = digest(&walk.world);
+            let here = digest(&walk.world) as u64;
             if let Some(left) = self.recall(here) {
                 break walk.steps + left;
             }
@@ -99,8 +97,8 @@ impl Fair {
         self.shard(place).get(&place).copied()
     }
 
-    fn shard(&self, place: u64) -> std::sync::MutexGuard<'_, HashMap<u64, u16>> {
-        self.known[place as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, place: u64) -> std::sync::MutexGuard<'_, HashMap<u64, u16, ByDigest>> {
+        self.known[shard(place, SHARDS)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,7 +145,7 @@ impl Walk<'_> {
         for i in 0..AGENTS {
             self.arrives(i);
             for event in [Event::SeesOld(i), Event::KubeletReports(i), Event::PodGone(i)] {
-                self.may(event);
+                self.agent_may(i, event);
             }
         }
         (0..OPERATORS).for_each(|i| self.operator(Event::Round(i)));
@@ -160,13 +158,13 @@ impl Walk<'_> {
                 Event::BotStops(i),
                 Event::KubeletKills(i),
             ] {
-                self.may(event);
+                self.agent_may(i, event);
                 self.arrives(i);
             }
         }
         for position in 0..self.world.jobs.len() {
             for event in [Event::JobFound(position), Event::JobSucceeds(position)] {
-                self.may(event);
+                self.job_may(event);
             }
         }
     }
@@ -176,10 +174,19 @@ impl Walk<'_> {
         self.writes();
     }
 
-    /// Does what is possible.
-    fn may(&mut self, wanted: Event) {
+    /// Does to an agent what is possible.
+    fn agent_may(&mut self, i: usize, wanted: Event) {
         let mut possible = false;
-        self.model.possible(&self.world, &mut |event| possible |= event == wanted);
+        self.model.possible_to_agent(&self.world, i, &mut |event| possible |= event == wanted);
+        if possible {
+            self.does(wanted);
+        }
+    }
+
+    /// Does to a reconciliation what is possible.
+    fn job_may(&mut self, wanted: Event) {
+        let mut possible = false;
+        self.model.possible_to_jobs(&self.world, &mut |event| possible |= event == wanted);
         if possible {
             self.does(wanted);
         }
@@ -194,7 +201,7 @@ impl Walk<'_> {
     }
 
     fn arrives(&mut self, i: usize) {
-        self.may(Event::Answers(i));
+        self.agent_may(i, Event::Answers(i));
         for _ in 0..4 {
             if self.world.agents[i].requests.is_empty() || !self.does(Event::Reaches(i, 0)) {
                 return;

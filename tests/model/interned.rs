@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::canonical::{self, Used};
+use crate::hashing::{self, ByDigest};
 use crate::names::Names;
 
 /// A shared, immutable part.
@@ -27,7 +28,7 @@ const SHARDS: usize = 64;
 /// All parts of one type.
 pub struct Table<T: 'static>(OnceLock<Vec<Shard<T>>>);
 
-type Shard<T> = Mutex<HashMap<u64, &'static Entry<T>>>;
+type Shard<T> = Mutex<HashMap<u64, &'static Entry<T>, ByDigest>>;
 
 impl<T> Table<T> {
     #[allow(clippy::new_without_default)]
@@ -61,11 +62,9 @@ impl<T: Part> Interned<T> {
     /// # Panics
     /// Where two different values have one digest of 64 bits.
     pub fn new(value: T) -> Self {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        let digest = hasher.finish();
+        let digest = hashing::digest(&value);
         let shards = T::table().0.get_or_init(|| (0..SHARDS).map(|_| Mutex::default()).collect());
-        let shard = || shards[digest as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = || shards[hashing::shard(digest, SHARDS)].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = shard().get(&digest) {
             assert!(entry.value == value, "two parts have one digest");
             return Interned(entry);

@@ -1,6 +1,8 @@
 //! Operators: the very `decide` of production. One round reads everything at once, or in halves with something in
 //! between; each of its writes is a step of its own, and may be carried out late, or never.
 
+use std::hash::{Hash, Hasher};
+
 use crate::core::failover::{LeaseWrite, Record};
 use crate::core::ids::Epoch;
 use crate::core::lease::LeaseRecord;
@@ -45,7 +47,7 @@ pub enum Round {
 }
 
 /// A write of an operator. Those that depend on a version are kept only while it is the present one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pending {
     Status(Interned<Record>),
     Lease {
@@ -60,7 +62,60 @@ pub enum Pending {
     Told,
 }
 
+/// What becomes of an operator by itself, whatever the world is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Turn {
+    Ticks,
+    LeaseChanges,
+    StatusChanges,
+    /// Its next write leaves it.
+    Writes,
+    /// Its next write leaves it, and it will not hear of it.
+    GivesUpWrite,
+    /// What it gave up on arrives.
+    LateWriteArrives,
+    /// It makes no more writes.
+    Stops,
+    /// It has written its fence.
+    Fences(Epoch),
+    /// It has been up for long.
+    IsUpForLong,
+}
+
+/// An operator after a turn.
+pub fn after(model: &Model, operator: Interned<Operator>, turn: Turn) -> Interned<Operator> {
+    model.turns.get((operator, turn), || {
+        let mut next = (*operator).clone();
+        match turn {
+            Turn::Ticks => tick(&mut next, model.bounds.wait_ticks()),
+            Turn::LeaseChanges => lease_changes(&mut next),
+            Turn::StatusChanges => status_changes(&mut next),
+            Turn::Writes => drop(take_first(&mut next)),
+            Turn::GivesUpWrite => (next.late, next.round) = (take_first(&mut next), Round::Idle),
+            Turn::LateWriteArrives => next.late = None,
+            Turn::Stops => next.round = Round::Idle,
+            Turn::Fences(epoch) => next.fenced = Some(epoch),
+            Turn::IsUpForLong => next.up = LONG_UP,
+        }
+        Interned::new(next)
+    })
+}
+
+fn take_first(operator: &mut Operator) -> Option<Pending> {
+    let Round::Writing(writes) = &mut operator.round else { return None };
+    let first = writes.remove(0);
+    if writes.is_empty() {
+        operator.round = Round::Idle;
+    }
+    Some(first)
+}
+
 impl Operator {
+    /// Its next write.
+    fn first(&self) -> Option<Pending> {
+        if let Round::Writing(writes) = &self.round { writes.first().copied() } else { None }
+    }
+
     /// Whether it still has this Job to make, or reads what may have it make one.
     pub fn may_make(&self, grant: Grant) -> bool {
         let this = |pending: &Pending| matches!(pending, Pending::Job(wanted, _) if *wanted == grant);
@@ -77,7 +132,7 @@ impl Operator {
 pub type PodsSeen = [PodSeen; AGENTS];
 
 /// What an operator reads of one pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodSeen {
     pub there: bool,
     pub terminating: bool,
@@ -85,6 +140,18 @@ pub struct PodSeen {
     pub container: u8,
     /// Which start is reported as ended.
     pub ended: Option<u8>,
+}
+
+impl Hash for PodSeen {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let PodSeen { there, terminating, container, ended } = *self;
+        state.write_u32(u32::from_le_bytes([
+            u8::from(there) | u8::from(terminating) << 1,
+            container,
+            u8::from(ended.is_some()),
+            ended.unwrap_or(0),
+        ]));
+    }
 }
 
 pub fn pods(world: &World) -> PodsSeen {
@@ -136,65 +203,47 @@ pub fn decides(model: &Model, world: &mut World, i: usize, overdue: bool, counts
     true
 }
 
-fn take_first(world: &mut World, i: usize) -> Option<Pending> {
-    let mut operator = (*world.operators[i]).clone();
-    let Round::Writing(writes) = &mut operator.round else { return None };
-    let first = writes.remove(0);
-    if writes.is_empty() {
-        operator.round = Round::Idle;
-    }
-    world.operators[i] = Interned::new(operator);
-    Some(first)
-}
-
 /// Its next write is carried out and answered.
-pub fn writes(world: &mut World, i: usize) -> bool {
-    let Some(write) = take_first(world, i) else { return false };
-    if !carry_out(world, &write) {
-        return set_round(world, i, Round::Idle);
-    }
-    if let Pending::Lease { purpose: LeaseWrite::Fence { epoch }, .. } = write {
-        let mut operator = (*world.operators[i]).clone();
-        operator.fenced = Some(epoch);
-        world.operators[i] = Interned::new(operator);
+pub fn writes(model: &Model, world: &mut World, i: usize) -> bool {
+    let before = world.operators[i];
+    let Some(write) = before.first() else { return false };
+    world.operators[i] = after(model, before, Turn::Writes);
+    if !carry_out(model, world, write) {
+        world.operators[i] = after(model, world.operators[i], Turn::Stops);
+    } else if let Pending::Lease { purpose: LeaseWrite::Fence { epoch }, .. } = write {
+        world.operators[i] = after(model, world.operators[i], Turn::Fences(epoch));
     }
     true
 }
 
 /// So many of its writes, or all.
-pub fn writes_up_to(world: &mut World, i: usize, most: u8) -> bool {
-    (0..most).all(|_| !is_writing(world, i) || writes(world, i))
+pub fn writes_up_to(model: &Model, world: &mut World, i: usize, most: u8) -> bool {
+    (0..most).all(|_| !is_writing(world, i) || writes(model, world, i))
 }
 
 pub fn is_writing(world: &World, i: usize) -> bool {
     matches!(world.operators[i].round, Round::Writing(_))
 }
 
-pub fn write_times_out(world: &mut World, i: usize) -> bool {
-    let Some(write) = take_first(world, i) else { return false };
-    let mut operator = (*world.operators[i]).clone();
-    operator.late = Some(write);
-    operator.round = Round::Idle;
-    world.operators[i] = Interned::new(operator);
+pub fn write_times_out(model: &Model, world: &mut World, i: usize) -> bool {
+    if !is_writing(world, i) {
+        return false;
+    }
+    world.operators[i] = after(model, world.operators[i], Turn::GivesUpWrite);
     true
 }
 
-pub fn late_write(world: &mut World, i: usize) -> bool {
-    let mut operator = (*world.operators[i]).clone();
-    let Some(write) = operator.late.take() else { return false };
-    world.operators[i] = Interned::new(operator);
-    carry_out(world, &write);
+pub fn late_write(model: &Model, world: &mut World, i: usize) -> bool {
+    let Some(write) = world.operators[i].late else { return false };
+    world.operators[i] = after(model, world.operators[i], Turn::LateWriteArrives);
+    carry_out(model, world, write);
     true
 }
 
 /// It dies and comes back; `in_write`: with its next write on its way.
 pub fn restarts(world: &mut World, i: usize, in_write: bool) -> bool {
     let before = world.operators[i];
-    let on_its_way = match &before.round {
-        Round::Writing(writes) if in_write => writes.first().cloned(),
-        _ => None,
-    };
-    let late = on_its_way.or_else(|| before.late.clone());
+    let late = before.first().filter(|_| in_write).or(before.late);
     let kept = wrong::is(Wrong::TimerKeptOverRestart);
     let up = if kept { before.up } else { 0 };
     let kept_timer = kept.then_some(world.lease_age);
@@ -203,19 +252,19 @@ pub fn restarts(world: &mut World, i: usize, in_write: bool) -> bool {
 }
 
 /// Answers whether it was stored. Whatever depends on a version that is gone was dropped before.
-fn carry_out(world: &mut World, write: &Pending) -> bool {
+fn carry_out(model: &Model, world: &mut World, write: Pending) -> bool {
     match write {
-        Pending::Status(record) => world.set_record(*record),
+        Pending::Status(record) => world.set_record(model, record),
         // What overwrites anything is a patch, which needs something to overwrite.
         Pending::Lease { creates: false, .. } if world.lease.is_none() => return false,
         Pending::Lease { lease, purpose, .. } => {
-            world.set_lease(Some((**lease).clone()));
-            if *purpose == LeaseWrite::Grant {
-                world.shows_nobody_but(None);
+            world.set_lease(model, Some(lease));
+            if purpose == LeaseWrite::Grant {
+                world.shows_nobody_but(model, None);
             }
         }
-        Pending::Job(grant, _) => jobs::made(world, *grant),
-        Pending::DeletePod(index) => return crate::pods::pod_deleted(world, (*index).into()),
+        Pending::Job(grant, _) => jobs::made(world, grant),
+        Pending::DeletePod(index) => return crate::pods::pod_deleted(world, index.into()),
         Pending::Told => world.asked = false,
     }
     true
@@ -236,49 +285,37 @@ fn is_status(pending: &Pending) -> bool {
 }
 
 /// The Lease has another version.
-pub fn lease_changed(operator: Interned<Operator>) -> Interned<Operator> {
-    let concerned = match &operator.round {
-        Round::Writing(writes) => writes.iter().any(is_lease),
-        Round::ReadRest { fresh, .. } => *fresh,
-        _ => false,
-    };
-    // That mistake sends what it gave up on again, over whatever is there.
-    let late = operator.late.as_ref().is_some_and(is_lease) && !wrong::is(Wrong::UnknownWriteRetried);
-    if !concerned && !late && operator.fenced.is_none() {
-        return operator;
-    }
-    let mut operator = (*operator).clone();
+pub fn lease_changed(model: &Model, operator: Interned<Operator>) -> Interned<Operator> {
+    let concerned = !matches!(operator.round, Round::Idle) || operator.late.is_some() || operator.fenced.is_some();
+    if concerned { after(model, operator, Turn::LeaseChanges) } else { operator }
+}
+
+fn lease_changes(operator: &mut Operator) {
     operator.fenced = None;
     match &mut operator.round {
         Round::ReadRest { fresh, .. } => *fresh = false,
         round => cut(round, is_lease),
     }
-    if late {
+    // That mistake sends what it gave up on again, over whatever is there.
+    if operator.late.as_ref().is_some_and(is_lease) && !wrong::is(Wrong::UnknownWriteRetried) {
         operator.late = None;
     }
-    Interned::new(operator)
 }
 
 /// The status has another version.
-pub fn status_changed(operator: Interned<Operator>) -> Interned<Operator> {
-    let concerned = match &operator.round {
-        Round::Writing(writes) => writes.iter().any(is_status),
-        Round::ReadStatus { fresh, .. } => *fresh,
-        _ => false,
-    };
-    let late = operator.late.as_ref().is_some_and(is_status);
-    if !concerned && !late {
-        return operator;
-    }
-    let mut operator = (*operator).clone();
+pub fn status_changed(model: &Model, operator: Interned<Operator>) -> Interned<Operator> {
+    let concerned = !matches!(operator.round, Round::Idle) || operator.late.is_some();
+    if concerned { after(model, operator, Turn::StatusChanges) } else { operator }
+}
+
+fn status_changes(operator: &mut Operator) {
     match &mut operator.round {
         Round::ReadStatus { fresh, .. } => *fresh = false,
         round => cut(round, is_status),
     }
-    if late {
+    if operator.late.as_ref().is_some_and(is_status) {
         operator.late = None;
     }
-    Interned::new(operator)
 }
 
 /// The first write that is refused ends a round, so what follows one that will be is never made. An operator whose next
@@ -294,12 +331,11 @@ fn cut(round: &mut Round, hopeless: fn(&Pending) -> bool) {
 }
 
 /// A tick passes.
-pub fn tick(operator: Interned<Operator>, wait: u8) -> Interned<Operator> {
-    let mut next = (*operator).clone();
+fn tick(operator: &mut Operator, wait: u8) {
     let later = |ticks: &mut u8| *ticks = (*ticks + 1).min(wait);
-    next.up = (next.up + 1).min(LONG_UP);
-    next.watch_hangs.iter_mut().chain(&mut next.kept_timer).for_each(later);
-    if let Round::ReadRest { age, .. } = &mut next.round {
+    operator.up = (operator.up + 1).min(LONG_UP);
+    operator.watch_hangs.iter_mut().chain(&mut operator.kept_timer).for_each(later);
+    if let Round::ReadRest { age, .. } = &mut operator.round {
         later(age);
     }
     let aged = |pending: &mut Pending| match pending {
@@ -309,16 +345,15 @@ pub fn tick(operator: Interned<Operator>, wait: u8) -> Interned<Operator> {
         }
         _ => true,
     };
-    if let Round::Writing(writes) = &mut next.round
+    if let Round::Writing(writes) = &mut operator.round
         && let Some(end) = writes.iter_mut().position(|pending| !aged(pending))
     {
         writes.truncate(end);
         if writes.is_empty() {
-            next.round = Round::Idle;
+            operator.round = Round::Idle;
         }
     }
-    if next.late.as_mut().is_some_and(|pending| !aged(pending)) {
-        next.late = None;
+    if operator.late.as_mut().is_some_and(|pending| !aged(pending)) {
+        operator.late = None;
     }
-    Interned::new(next)
 }

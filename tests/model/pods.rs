@@ -5,12 +5,36 @@ use crate::core::agent::{Process, State};
 use crate::core::lease::LeaseRecord;
 use crate::core::time::Mono;
 use crate::core::wrong::{self, Wrong};
+use crate::events::Model;
 use crate::interned::Interned;
 use crate::requests::{self, Request};
 use crate::world::*;
 
+/// What becomes of an agent by itself, whatever the world is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Turn {
+    Ticks,
+    /// The Lease does not show its latest renewal any more.
+    IsNotShown,
+}
+
+/// An agent after a turn.
+pub fn after(model: &Model, agent: Interned<Agent>, turn: Turn) -> Interned<Agent> {
+    model.agents.get((agent, turn), || match turn {
+        Turn::Ticks => tick(&agent, model.bounds.overrun),
+        Turn::IsNotShown => Interned::new(Agent { shown: false, ..(*agent).clone() }),
+    })
+}
+
 /// Leaves out what cannot matter any more, whatever happens.
-pub fn forget(agent: Interned<Agent>, lease: Option<Interned<LeaseRecord>>) -> Interned<Agent> {
+pub fn forget(model: &Model, agent: Interned<Agent>, lease: Option<Interned<LeaseRecord>>) -> Interned<Agent> {
+    if agent.requests.is_empty() && agent.state.hold.is_none() && agent.state.over.is_none() {
+        return agent;
+    }
+    model.forgotten.get((agent, lease), || forgets(agent, lease))
+}
+
+fn forgets(agent: Interned<Agent>, lease: Option<Interned<LeaseRecord>>) -> Interned<Agent> {
     let lease = lease.as_deref();
     let awaited =
         |request: &Request| request.awaited || lease.is_some_and(|l| requests::can_be_stored(l, agent.index, request));
@@ -75,8 +99,8 @@ pub fn pod_forgotten(world: &mut World, i: usize) -> bool {
 }
 
 /// A tick passes: what was noted moves into the past, and guards end what is past its deadline.
-pub fn tick(agent: Interned<Agent>, overrun: u32) -> Interned<Agent> {
-    let mut next = (*agent).clone();
+fn tick(agent: &Agent, overrun: u32) -> Interned<Agent> {
+    let mut next = agent.clone();
     let state = &mut next.state;
     state.guarded.iter_mut().for_each(|at| age(at, overrun));
     if let Process::Waiting(at) | Process::Terminating(at) = &mut state.process {

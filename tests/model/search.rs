@@ -4,22 +4,19 @@
 //! kind is not looked at again: whatever can follow it could follow then as well. (stateright would tell the two apart,
 //! as what is left of the bounds differs; `small.rs` compares both searches without faults.)
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use stateright::Model as _;
 
-use crate::bounds::packed_within;
 use crate::events::Model;
 use crate::exchange::Rule;
 use crate::fair::digest;
+use crate::known::{Known, Reached};
 use crate::properties;
 use crate::world::World;
 
-const SHARDS: usize = 256;
 /// Of a thread's own stack beyond this size, half is for whoever has nothing to do.
 const OWN: usize = 4096;
 
@@ -62,7 +59,7 @@ pub fn search_each(model: &Model, limits: Limits, look: &(dyn Fn(&World) + Sync)
         limits,
         look,
         began: Instant::now(),
-        known: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        known: Known::default(),
         layers: (0..=model.bounds.faults.total()).map(|_| Mutex::default()).collect(),
         idle: Mutex::new(0),
         work: Condvar::new(),
@@ -106,7 +103,7 @@ struct Search<'a> {
     limits: Limits,
     look: &'a (dyn Fn(&World) + Sync),
     began: Instant,
-    known: Vec<Mutex<Known>>,
+    known: Known,
     /// States to be looked at, by how much went wrong.
     layers: Vec<Mutex<Vec<World>>>,
     idle: Mutex<usize>,
@@ -119,74 +116,10 @@ struct Search<'a> {
     end: Mutex<End>,
 }
 
-/// By a state's digest: the faults with which it was reached, of which none needs all of another's.
-#[derive(Default)]
-struct Known {
-    first: HashMap<u64, u64, BuildHasherDefault<AsIs>>,
-    others: HashMap<u64, Vec<u64>>,
-}
-
-/// Digests need no hashing.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only digests are hashed")
-    }
-    fn write_u64(&mut self, digest: u64) {
-        self.0 = digest;
-    }
-}
-
-#[derive(PartialEq, Eq)]
-enum Reached {
-    New,
-    Cheaper,
-    Before,
-}
-
-impl Known {
-    fn reach(&mut self, digest: u64, spent: u64) -> Reached {
-        let Some(first) = self.first.get_mut(&digest) else {
-            self.first.insert(digest, spent);
-            return Reached::New;
-        };
-        if packed_within(*first, spent) {
-            return Reached::Before;
-        }
-        let others = self.others.get_mut(&digest);
-        if others.as_ref().is_some_and(|others| others.iter().any(|other| packed_within(*other, spent))) {
-            return Reached::Before;
-        }
-        if packed_within(spent, *first) {
-            *first = spent;
-        } else {
-            self.others.entry(digest).or_default().push(spent);
-        }
-        Reached::Cheaper
-    }
-
-    /// Whether nothing cheaper was found since.
-    fn is_cheapest(&self, digest: u64, spent: u64) -> bool {
-        let cheaper = |other: &u64| *other != spent && packed_within(*other, spent);
-        !self.first.get(&digest).is_some_and(cheaper)
-            && !self.others.get(&digest).is_some_and(|others| others.iter().any(cheaper))
-    }
-}
-
 impl Search<'_> {
-    fn known(&self, digest: u64) -> MutexGuard<'_, Known> {
-        lock(&self.known[digest as usize >> 3 & (SHARDS - 1)])
-    }
-
     /// Notes a state, and looks at it where it is new. Answers whether what follows it is to be looked at.
     fn reach(&self, world: World) -> bool {
-        let here = digest(&world);
-        let reached = self.known(here).reach(here, world.spent.packed());
+        let reached = self.known.reach(digest(&world), world.spent.packed());
         if reached == Reached::New {
             self.states.fetch_add(1, Ordering::Relaxed);
             self.model.counts.state(&world);
@@ -211,8 +144,7 @@ impl Search<'_> {
         let mut looked_at = 0_u32;
         while !self.stop.load(Ordering::Relaxed) {
             let Some(world) = own.pop().or_else(|| self.take(layer, &mut own)) else { break };
-            let here = digest(&world);
-            if !self.known(here).is_cheapest(here, world.spent.packed()) {
+            if !self.known.is_cheapest(digest(&world), world.spent.packed()) {
                 continue;
             }
             self.model.possible(&world, &mut |event| events.push(event));

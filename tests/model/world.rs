@@ -9,10 +9,12 @@ use crate::core::failover::{Ledger, Move, Record};
 use crate::core::ids::{BootId, FencingToken, PodRef};
 use crate::core::lease::{LeaseRecord, OnApiServerLoss, Terms};
 use crate::core::time::{Mono, Wall};
+use crate::events::Model;
 use crate::exchange::{Exchange, Rule};
 use crate::interned::Interned;
 use crate::jobs::Job;
 use crate::operators::{self, Operator};
+use crate::pods::{self, Turn};
 
 /// One step of the model's time.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -118,20 +120,20 @@ impl World {
     }
 
     /// Stores a Lease, or removes it. Versions never come back, so whatever depended on the one before is hopeless.
-    pub fn set_lease(&mut self, lease: Option<LeaseRecord>) {
-        let epoch = |lease: Option<&LeaseRecord>| lease.and_then(|lease| lease.epoch);
-        if lease.is_some() && epoch(lease.as_ref()) < epoch(self.lease.as_deref()) {
+    pub fn set_lease(&mut self, model: &Model, lease: Option<Interned<LeaseRecord>>) {
+        let epoch = |lease: Option<Interned<LeaseRecord>>| lease.and_then(|lease| lease.epoch);
+        if lease.is_some() && epoch(lease) < epoch(self.lease) {
             self.exchange.breaks(Rule::I5);
         }
-        self.lease = lease.map(Interned::new);
+        self.lease = lease;
         self.lease_age = 0;
         for operator in &mut self.operators {
-            *operator = operators::lease_changed(*operator);
+            *operator = operators::lease_changed(model, *operator);
         }
     }
 
     /// Stores the status. The same holds for its versions.
-    pub fn set_record(&mut self, record: Interned<Record>) {
+    pub fn set_record(&mut self, model: &Model, record: Interned<Record>) {
         if record.epoch < self.record.epoch || record.token < self.record.token {
             self.exchange.breaks(Rule::I5);
         }
@@ -147,23 +149,23 @@ impl World {
         }
         self.record = record;
         for operator in &mut self.operators {
-            *operator = operators::status_changed(*operator);
+            *operator = operators::status_changed(model, *operator);
         }
     }
 
     /// Forgets that the Lease shows somebody's latest renewal: it shows another's, or nobody's.
-    pub fn shows_nobody_but(&mut self, index: Option<usize>) {
+    pub fn shows_nobody_but(&mut self, model: &Model, index: Option<usize>) {
         for (i, agent) in self.agents.iter_mut().enumerate() {
             if agent.shown && Some(i) != index {
-                *agent = Interned::new(Agent { shown: false, ..(**agent).clone() });
+                *agent = pods::after(model, *agent, Turn::IsNotShown);
             }
         }
     }
 
     /// Whatever in this state depends on nothing that can still happen is blanked, so that states that differ in it
     /// alone are one.
-    pub fn forget(&mut self) {
-        self.agents = self.agents.map(|agent| crate::pods::forget(agent, self.lease));
+    pub fn forget(&mut self, model: &Model) {
+        self.agents = self.agents.map(|agent| pods::forget(model, agent, self.lease));
         crate::jobs::forget(self);
     }
 
