@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use serde_json::json;
-use tradingbot::api::bot_status::{Block, Phase, Reason, Remedy};
+use tradingbot::api::bot_status::{Block, Phase, Reason, Remedy, RemedyResult};
 
 use super::cases::until_passing;
 use super::{checked, first_of_another_process, price, quick};
@@ -40,6 +40,11 @@ fn recovery_that_does_not_help_ends_with_people() {
         let moved = &held.failover.history[0];
         assert_eq!(moved.reason, Reason::HealthFailed, "{moved:?}");
         assert_eq!(moved.recovery.as_ref().map(|step| step.remedy), Some(Remedy::Failover), "{moved:?}");
+        // Each restart had helped until the next time.
+        let remedies = held.health.clone().unwrap_or_default().remedies;
+        let told: Vec<_> = remedies.iter().map(|of| (of.remedy, of.result, &*of.check, of.epoch)).collect();
+        let helped = |epoch| (Remedy::RestartProcess, RemedyResult::Helped, "price", epoch);
+        assert_eq!(told, [helped(held.epoch), helped(held.epoch - 1)], "{remedies:?}");
         let stopped = bot.mark("nobody trades").await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(bot.orders_since(&stopped).await.len(), 0, "somebody trades");
