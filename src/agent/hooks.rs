@@ -17,6 +17,7 @@ use super::http_client;
 use super::processes::HookStarter;
 use crate::api::agent_config::{HookAction, HookCall};
 use crate::core::agent::{Exit, Leadership};
+use crate::core::shutdown::{StepReport, StepResult};
 
 /// While a bot starts, its port is tried this often.
 const RETRY: Duration = Duration::from_millis(10);
@@ -39,6 +40,19 @@ pub struct HookFailure {
     pub timed_out: bool,
     /// What happened, a sentence.
     pub sentence: String,
+}
+
+impl HookFailure {
+    /// What is written down of a hook that took so long.
+    pub(super) fn report(name: &str, result: Result<(), HookFailure>, took: Duration) -> StepReport {
+        let (result, message) = match result {
+            Ok(()) => (StepResult::Succeeded, String::new()),
+            Err(HookFailure { timed_out: true, sentence }) => (StepResult::TimedOut, sentence),
+            Err(HookFailure { timed_out: false, sentence }) => (StepResult::Failed, sentence),
+        };
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        StepReport { name: name.to_owned(), result, milliseconds, message }
+    }
 }
 
 /// Calls a hook; when it fails, or does not end in its time, a sentence says so. Dropping the call ends the hook.

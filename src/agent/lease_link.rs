@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::clock;
 use super::config::{Refusal, Settings};
 use crate::api::agent_config::AgentConfig;
-use crate::api::lease::{read as record_of, shutdown_text};
+use crate::api::lease::{promotion_text, read as record_of, shutdown_text};
 use crate::api::names::lease as key;
 use crate::core::agent::{Outcome, Setup, Write, WriteKind};
 use crate::core::ids::{BootId, PodRef};
@@ -54,6 +54,8 @@ pub struct Told {
     pub steps: Vec<StepReport>,
     /// What was done about checks that failed, which renewals and a release say.
     pub recovery: String,
+    /// What the promote hook came to, once it is known in this epoch, likewise.
+    pub promotion: Option<StepReport>,
 }
 
 /// One Lease on one API server.
@@ -287,6 +289,9 @@ pub fn patch(write: &Write, told: &Told, pod: &PodRef, boot: &BootId, now: Times
     if matches!(write.kind, WriteKind::Renew(_) | WriteKind::Release(_)) && !told.recovery.is_empty() {
         operations.push(set(&note(key::RECOVERY), told.recovery.clone()));
     }
+    if let (WriteKind::Renew(_) | WriteKind::Release(_), Some(step)) = (&write.kind, &told.promotion) {
+        operations.push(set(&note(key::PROMOTION), promotion_text(step)));
+    }
     operations.push(set(&note(key::STATE), state.as_str().to_owned()));
     Value::Array(operations)
 }
@@ -304,16 +309,16 @@ mod tests {
         (pod, BootId { pod_uid: "u0".into(), nonce: "n".into() })
     }
 
-    fn step() -> StepReport {
+    fn step(name: &str) -> StepReport {
         let (result, message) = (StepResult::Succeeded, String::new());
-        StepReport { name: "cancel".into(), result, milliseconds: 1, message }
+        StepReport { name: name.into(), result, milliseconds: 1, message }
     }
 
     fn made(kind: WriteKind) -> Vec<(String, String, String)> {
         let (pod, boot) = ids();
         let value = patch(
             &Write { number: 7, epoch: Epoch(3), kind, path: OrderPath::Gated, health: "[]".into() },
-            &Told { steps: vec![step()], recovery: "[1]".into() },
+            &Told { steps: vec![step("cancel")], recovery: "[1]".into(), promotion: Some(step("promote")) },
             &pod,
             &boot,
             Timestamp::UNIX_EPOCH,
@@ -367,10 +372,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_about_checks_is_told_to_the_end() {
-        let told = |kind| has(&made(kind), "add", "/metadata/annotations/tradingbot.io~1recovery", "[1]");
-        assert!(told(WriteKind::Renew(AgentState::Active)) && told(WriteKind::Release(Why::Revoked)));
-        assert!(!told(WriteKind::Claim));
+    fn what_was_done_about_checks_and_what_the_promote_hook_came_to_is_told_to_the_end() {
+        let hook = r#"{"name":"promote","result":"Succeeded","milliseconds":1}"#;
+        let said = |kind, name: &str, text| {
+            has(&made(kind), "add", &format!("/metadata/annotations/tradingbot.io~1{name}"), text)
+        };
+        let told = |kind: WriteKind| (said(kind.clone(), "recovery", "[1]"), said(kind, "promotion", hook));
+        assert_eq!(told(WriteKind::Renew(AgentState::Active)), (true, true));
+        assert_eq!(told(WriteKind::Release(Why::Revoked)), (true, true));
+        assert_eq!(told(WriteKind::Claim), (false, false));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod log;
 mod narrate;
 mod page;
 mod processes;
+mod promotion;
 mod remedies;
 mod resolve;
 mod run;

@@ -36,18 +36,14 @@ impl Shutdown {
     /// The step that runs has ended.
     pub(super) fn end(&mut self, result: Result<(), HookFailure>, now: Mono) {
         let (Some(since), Some(name)) = (self.running.take(), self.names.get(self.ended.len())) else { return };
-        let milliseconds = u64::try_from(now.surely_elapsed_since(since).as_millis()).unwrap_or(u64::MAX);
-        let (result, message) = match result {
-            Ok(()) => (StepResult::Succeeded, String::new()),
-            Err(HookFailure { timed_out, sentence }) => {
-                (if timed_out { StepResult::TimedOut } else { StepResult::Failed }, sentence)
+        let report = HookFailure::report(name, result, now.surely_elapsed_since(since));
+        match report.result {
+            StepResult::Succeeded => {
+                info!("Stopping: the step {name} succeeded within {} ms.", report.milliseconds);
             }
-        };
-        match result {
-            StepResult::Succeeded => info!("Stopping: the step {name} succeeded within {milliseconds} ms."),
-            _ => warn!("Stopping all the same: {message}"),
+            _ => warn!("Stopping all the same: {}", report.message),
         }
-        self.ended.push(StepReport { name: name.clone(), result, milliseconds, message });
+        self.ended.push(report);
     }
 
     /// Everything is killed, also the step that runs, if one does.

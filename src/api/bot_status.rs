@@ -228,6 +228,9 @@ pub struct MoveStatus {
     /// What the steps came to by which the old active was stopped: those of spec.lifecycle.shutdown and the demote hook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shutdown: Vec<StepReport>,
+    /// What the promote hook came to, the last time that it was called in this move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote_hook: Option<StepReport>,
     /// What the reconciliation reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<Report>,

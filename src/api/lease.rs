@@ -15,6 +15,8 @@ use crate::core::shutdown::{MOST_STEPS, StepReport};
 
 /// The longest text about the steps of a stop, in bytes; the admission policy of the chart knows it, too.
 const LONGEST_SHUTDOWN: usize = 4096;
+/// The longest text about the promote hook, in bytes, likewise.
+const LONGEST_PROMOTION: usize = 1024;
 /// How many characters of each message are kept: the first of these that makes the text short enough.
 const KEPT_OF_MESSAGES: [usize; 5] = [usize::MAX, 280, 140, 40, 0];
 
@@ -51,6 +53,7 @@ pub fn read(lease: &Lease) -> LeaseRecord {
         recovery: note(key::RECOVERY).unwrap_or_default().to_owned(),
         reason: note(key::REASON).unwrap_or_default().to_owned(),
         shutdown: note(key::SHUTDOWN).map(shutdown_from).unwrap_or_default(),
+        promotion: note(key::PROMOTION).and_then(promotion_from),
         successor: note(key::SUCCESSOR).and_then(|text| text.parse::<BootId>().ok()),
         terms: duration.zip(terms).map(|(seconds, terms)| Terms {
             lease_duration: Duration::from_secs(seconds),
@@ -93,6 +96,7 @@ pub fn write(record: &LeaseRecord, lease: &mut Lease, granted: Option<Timestamp>
     set(key::RECOVERY, record.recovery.clone());
     set(key::REASON, record.reason.clone());
     set(key::SHUTDOWN, shutdown_text(&record.shutdown));
+    set(key::PROMOTION, record.promotion.as_ref().map(promotion_text).unwrap_or_default());
     set(key::SUCCESSOR, record.successor.as_ref().map(BootId::to_string).unwrap_or_default());
     if let Some(terms) = &record.terms {
         let text = TermsAnnotation {
@@ -109,17 +113,33 @@ pub fn shutdown_text(steps: &[StepReport]) -> String {
     if steps.is_empty() {
         return String::new();
     }
-    let text = |kept: usize| {
-        let cut = |step: &StepReport| StepReport { message: cut(&step.message, kept), ..step.clone() };
-        serde_json::to_string(&steps.iter().map(cut).collect::<Vec<_>>()).unwrap_or_default()
-    };
-    KEPT_OF_MESSAGES.into_iter().map(text).find(|text| text.len() <= LONGEST_SHUTDOWN).unwrap_or_default()
+    let text = |kept| steps.iter().map(|step| kept_of(step, kept)).collect::<Vec<_>>();
+    shortened(text, LONGEST_SHUTDOWN)
+}
+
+/// What the annotation says of the promote hook.
+pub fn promotion_text(step: &StepReport) -> String {
+    shortened(|kept| kept_of(step, kept), LONGEST_PROMOTION)
+}
+
+fn kept_of(step: &StepReport, kept: usize) -> StepReport {
+    StepReport { message: cut(&step.message, kept), ..step.clone() }
+}
+
+/// The first text of at most so many bytes. Empty: names and results alone are longer, as no agent's are.
+fn shortened<T: Serialize>(with_messages: impl Fn(usize) -> T, longest: usize) -> String {
+    let text = |kept| serde_json::to_string(&with_messages(kept)).unwrap_or_default();
+    KEPT_OF_MESSAGES.into_iter().map(text).find(|text| text.len() <= longest).unwrap_or_default()
 }
 
 /// A text that no agent of ours would have written says nothing.
 fn shutdown_from(text: &str) -> Vec<StepReport> {
     let steps = (text.len() <= LONGEST_SHUTDOWN).then(|| serde_json::from_str::<Vec<StepReport>>(text).ok()).flatten();
     steps.filter(|steps| steps.len() <= MOST_STEPS).unwrap_or_default()
+}
+
+fn promotion_from(text: &str) -> Option<StepReport> {
+    (text.len() <= LONGEST_PROMOTION).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// The first characters of a text, and a mark where more followed.
@@ -156,6 +176,7 @@ mod tests {
             recovery: "[]".into(),
             reason: String::new(),
             shutdown: vec![step("cancel-orders", "it did not end.")],
+            promotion: Some(step("promote", "it did not end.")),
             successor: None,
             terms: Some(Terms {
                 lease_duration: Duration::from_secs(10),
@@ -207,6 +228,23 @@ mod tests {
             assert_eq!(shutdown_text(&read), text, "what was read is written again as it is");
         }
         assert_eq!(shutdown_text(&[]), "");
+    }
+
+    #[test]
+    fn what_the_promote_hook_came_to_is_cut_to_what_may_be_written() {
+        let said = promotion_text(&step("promote", "it said no."));
+        assert_eq!(said, r#"{"name":"promote","result":"TimedOut","milliseconds":60001,"message":"it said no."}"#);
+        for message in ["x".repeat(5_000), "\u{1}ü".repeat(600), "\"".repeat(700)] {
+            let text = promotion_text(&step("promote", &message));
+            assert!(text.len() <= LONGEST_PROMOTION && text.contains('…'), "{} bytes", text.len());
+            let read = promotion_from(&text).unwrap();
+            assert_eq!((read.name.as_str(), read.result), ("promote", StepResult::TimedOut));
+            assert_eq!(promotion_text(&read), text, "what was read is written again as it is");
+        }
+        let long = serde_json::to_string(&step("promote", &"x".repeat(1_024))).unwrap();
+        for text in ["", "nonsense", "[]", "{}", r#"{"name":"promote","result":"Fine","milliseconds":1}"#, &long] {
+            assert_eq!(promotion_from(text), None, "{text}");
+        }
     }
 
     #[test]

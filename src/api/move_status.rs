@@ -29,6 +29,7 @@ pub(super) fn move_status(from: &Move, target: Duration) -> MoveStatus {
         reconciled,
         active,
         shutdown,
+        promote_hook,
         report,
         recovery,
     } = from;
@@ -57,6 +58,7 @@ pub(super) fn move_status(from: &Move, target: Duration) -> MoveStatus {
         duration_milliseconds: duration,
         target_met: duration.map(|d| u128::from(d) <= target.as_millis()),
         shutdown: shutdown.clone(),
+        promote_hook: promote_hook.clone(),
         reconciliation: report.clone(),
         recovery: recovery.as_ref().map(recovery_status),
     }
@@ -87,6 +89,7 @@ pub(super) fn move_from(status: &MoveStatus) -> Move {
         duration_milliseconds: _,
         target_met: _,
         shutdown,
+        promote_hook,
         reconciliation,
         recovery,
     } = status;
@@ -109,6 +112,7 @@ pub(super) fn move_from(status: &MoveStatus) -> Move {
         reconciled: reconciled_time.as_ref().map(wall_from),
         active: active_time.as_ref().map(wall_from),
         shutdown: shutdown.clone(),
+        promote_hook: promote_hook.clone(),
         report: reconciliation.clone(),
         recovery: recovery.as_ref().map(recovery_from),
     }

@@ -68,6 +68,8 @@ pub mod lease {
     pub const REASON: &str = "tradingbot.io/reason";
     /// What the steps of the stop came to, as JSON.
     pub const SHUTDOWN: &str = "tradingbot.io/shutdown";
+    /// What the promote hook came to, as JSON.
+    pub const PROMOTION: &str = "tradingbot.io/promotion";
     /// The later boot that found the Lease held by an earlier one of its pod.
     pub const SUCCESSOR: &str = "tradingbot.io/successor";
 }

@@ -287,6 +287,7 @@ mod tests {
             reconciled: has(5).then(|| wall(3)),
             active: has(7).then(|| wall(4)),
             shutdown: if has(4) { some_steps() } else { Vec::new() },
+            promote_hook: if has(7) { some_steps().pop() } else { None },
             report: has(2).then(|| Report {
                 open_orders_found: 3,
                 balances: vec![Balance { asset: "JPY".into(), drift: "-0.5".into() }],

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use super::backups;
 use super::remedies;
-use super::timeline::{steps, stop_steps};
+use super::timeline::{hook_results, steps};
 use super::times::{ago, seconds};
 use crate::api::bot::TradingBot;
 use crate::api::bot_status::{
@@ -71,7 +71,7 @@ pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
     }
     if let Some(last) = status.last_shutdown.as_ref().filter(|last| !is_of_a_move(last, &status)) {
         let _ = writeln!(text, "\nLast stop\n  Epoch {}: {}, {} ago", last.epoch, last.pod, ago(&last.time, now));
-        let _ = writeln!(text, "    {}", stop_steps(&last.steps));
+        let _ = writeln!(text, "    {}", hook_results(&last.steps));
         step_lines(&last.steps, &mut text);
     }
     remedies::section(status.health.as_ref().map_or(&[], |health| &health.remedies), now, &mut text);
@@ -202,6 +202,7 @@ fn move_lines(of: &MoveStatus, now: Timestamp, text: &mut String) {
         let _ = writeln!(text, "    +{:>10}  {}", step.after, step.what);
     }
     step_lines(&of.shutdown, text);
+    step_lines(of.promote_hook.as_slice(), text);
     for discrepancy in of.reconciliation.iter().flat_map(|r| &r.discrepancies) {
         let _ = writeln!(text, "    {:>11}  discrepancy: {discrepancy}", "");
     }
@@ -289,6 +290,16 @@ pub mod tests {
         let expected = "\nLast remedies\n  Process restarted on doge-1 by the rule blind: it helped, 10 min ago\n    \
             price: $.price is missing.\n";
         assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn a_move_under_way_says_why_its_promote_hook_failed() {
+        let mut status = trading();
+        let hook = json!({"name": "promote", "result": "Failed", "milliseconds": 9, "message": "it said no."});
+        status["failover"]["current"] = json!({"epoch": 8, "trigger": "Switchover", "reason": "Requested", "message": "",
+            "from": "doge-1", "to": "doge-0", "suspectedTime": "2026-11-18T09:10:00.000000Z", "promoteHook": hook});
+        let text = detail(&bot("doge", status), now());
+        assert!(text.contains("                 promote: it said no.\n"), "{text}");
     }
 
     #[test]

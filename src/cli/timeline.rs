@@ -1,5 +1,7 @@
 //! The steps of moves, as lines: of one move, and as they happen.
 
+use std::slice::from_ref;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
@@ -29,7 +31,7 @@ pub fn steps(of: &MoveStatus) -> Vec<Step> {
     };
     let evidence = match of.shutdown.as_slice() {
         [] => evidence,
-        steps => format!("{evidence}: {}", stop_steps(steps)),
+        steps => format!("{evidence}: {}", hook_results(steps)),
     };
     let report = of.reconciliation.as_ref().map_or("no reconciliation was needed".to_owned(), |r| {
         let more = match r.discrepancies.len() {
@@ -43,13 +45,15 @@ pub fn steps(of: &MoveStatus) -> Vec<Step> {
         Some(false) => ", later than the target",
         _ => "",
     };
+    let promoted = of.promote_hook.as_ref().map(|hook| format!(": {}", hook_results(from_ref(hook))));
+    let promoted = promoted.unwrap_or_default();
     let begun = format!("{} ({:?}): {}", words(&format!("{:?}", of.reason)), of.trigger, of.message);
     [
         (Some(&of.suspected_time), begun),
         (of.fenced_time.as_ref(), evidence),
         (of.elected_time.as_ref(), format!("{to} is granted epoch {}", of.epoch)),
         (of.reconciled_time.as_ref(), report),
-        (of.active_time.as_ref(), format!("{to} trades, after {took}{judged}")),
+        (of.active_time.as_ref(), format!("{to} trades, after {took}{judged}{promoted}")),
     ]
     .into_iter()
     .filter_map(|(at, what)| {
@@ -59,8 +63,8 @@ pub fn steps(of: &MoveStatus) -> Vec<Step> {
     .collect()
 }
 
-/// What the steps of a stop came to, a part of a sentence.
-pub fn stop_steps(steps: &[StepReport]) -> String {
+/// What the steps of a stop or a hook came to, a part of a sentence.
+pub fn hook_results(steps: &[StepReport]) -> String {
     let text = |step: &StepReport| match step.result {
         StepResult::Skipped => format!("{} skipped", step.name),
         StepResult::Succeeded => format!("{} succeeded in {}", step.name, seconds(step.milliseconds)),
@@ -214,6 +218,13 @@ pub mod tests {
             "doge-0 has stopped (LeaseExpired): cancel-orders succeeded in 1.203 s, flush timed out after 30.000 s, \
              ping failed after 0.004 s, demote skipped"
         );
+    }
+
+    #[test]
+    fn a_move_says_what_the_promote_hook_came_to() {
+        let hook = serde_json::json!({"name": "promote", "result": "Succeeded", "milliseconds": 140});
+        let of = MoveStatus { promote_hook: serde_json::from_value(hook).unwrap(), ..finished() };
+        assert_eq!(steps(&of)[4].what, "doge-1 trades, after 9.200 s: promote succeeded in 0.140 s");
     }
 
     #[test]

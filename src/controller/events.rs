@@ -192,6 +192,7 @@ mod tests {
             reconciled: None,
             active: None,
             shutdown: Vec::new(),
+            promote_hook: None,
             report: None,
             recovery: None,
         }

@@ -3,7 +3,7 @@
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
 //! writes `boot`, `renew`, `state`, `path`, `health`, `recovery`, `reason`,
-//! `shutdown`, and clears `holder` to release.
+//! `shutdown`, `promotion`, and clears `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -285,6 +285,8 @@ pub struct LeaseRecord {
     pub reason: String,
     /// What the steps came to by which its bot was stopped; written with the release.
     pub shutdown: Vec<StepReport>,
+    /// What the promote hook came to when it was last called in this epoch.
+    pub promotion: Option<StepReport>,
     /// For `Restarted`: the later boot that says so.
     pub successor: Option<BootId>,
     /// The terms of this grant; `None` where they are absent or cannot be read.

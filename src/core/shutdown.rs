@@ -1,4 +1,4 @@
-//! What the steps of an orderly stop came to.
+//! What the steps of an orderly stop came to, and the hook by which a bot is promoted.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,16 @@ use super::time::Wall;
 pub const MOST_STEPS: usize = 9;
 /// The name under which the demote hook is reported, after the steps.
 pub const DEMOTE: &str = "demote";
+/// The name under which the promote hook is reported.
+pub const PROMOTE: &str = "promote";
 
-/// One step of a stop, and what became of it.
+/// One step of a stop, or the promote hook, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StepReport {
-    /// Its name in spec.lifecycle.shutdown; demote for the hook spec.hooks.demote, which follows them.
+    /// Its name in spec.lifecycle.shutdown; demote for the hook spec.hooks.demote, which follows them; promote for
+    /// spec.hooks.promote.
     pub name: String,
     /// What became of it.
     pub result: StepResult,

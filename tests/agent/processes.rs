@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tradingbot::core::lease::{AgentState, Permit, ReleaseReason};
+use tradingbot::core::shutdown::StepResult;
 
 use super::pod::{Container, PROBE_PORT, Pod, answered, in_pod, until};
 
@@ -234,6 +235,9 @@ fn a_hot_standby_is_promoted_and_demoted_by_http_and_comes_back_as_a_standby() {
         let first = asked.lock().unwrap()[0].clone();
         assert!(first.starts_with("POST /start?now=1 HTTP/1.1\r\n"), "{first}");
         let lower = first.to_lowercase();
+        let promotion = pod.lease("promoted", |lease| lease.promotion.is_some()).await.promotion.unwrap();
+        assert_eq!((promotion.name.as_str(), promotion.result), ("promote", StepResult::Succeeded));
+        assert_eq!(promotion.message, "");
         assert!(lower.contains("host: 127.0.0.1:8080\r\n") && lower.contains("x-desk: tokyo\r\n"), "{first}");
         assert!(first.contains("Basic YWRtaW46cMOkc3N3b3Jk"), "{first}");
         pod.api.change(|lease| lease.permit = Some(Permit::Revoke));
@@ -261,6 +265,8 @@ fn a_promote_hook_that_is_refused_gives_the_lease_back_with_its_answer() {
             "{}",
             released.reason
         );
+        let promotion = released.promotion.expect("told with the release");
+        assert_eq!((promotion.result, promotion.message.contains("401")), (StepResult::Failed, true));
     });
 }
 
@@ -287,6 +293,9 @@ fn hooks_that_never_return_are_ended_at_their_time() {
         pod.grant(2, Permit::Trade);
         let released = pod.lease("released", |lease| lease.state == AgentState::Released).await;
         assert_eq!(ReleaseReason::parse(&released.reason), Some(ReleaseReason::PromotionFailed));
+        let promotion = released.promotion.expect("told with the release");
+        assert_eq!(promotion.result, StepResult::TimedOut);
+        assert!((1_000..2_000).contains(&promotion.milliseconds), "{promotion:?}");
         assert!(!runs(&container, "tail"));
     });
 }

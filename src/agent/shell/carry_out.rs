@@ -10,6 +10,7 @@ use super::{Hook, Machine};
 use crate::agent::clock;
 use crate::agent::lease_link::Told;
 use crate::core::agent::{Effect, Input, Leadership, Stage, Write, WriteKind, leadership};
+use crate::core::ids::Epoch;
 
 impl<M: Machine> Shell<M> {
     /// Does as it is told. What is known at once comes back as an input, the rest as a [`Message`] or an event of the
@@ -19,13 +20,15 @@ impl<M: Machine> Shell<M> {
             Effect::Write(write) => self.write(write),
             Effect::Read => self.read(),
             Effect::Start(role) => return Some(self.start(role)),
-            Effect::Promote => self.call(Hook::Promote),
+            Effect::Promote => {
+                self.call(Hook::Promote);
+                self.promotion.begin(self.epoch(), self.machine.now());
+            }
             Effect::Tell(taken) => self.remedies.take(&self.setup, taken, clock::wall()),
             Effect::Recover(hook) => self.call(Hook::Recovery(hook)),
             Effect::Step(step) => {
                 self.call(Hook::Step(step));
-                let epoch = self.state.hold.as_ref().map(|hold| hold.epoch).unwrap_or_default();
-                self.shutdown.begin(epoch, self.machine.now());
+                self.shutdown.begin(self.epoch(), self.machine.now());
             }
             Effect::Signal => {
                 self.abandon_hook();
@@ -47,6 +50,11 @@ impl<M: Machine> Shell<M> {
         None
     }
 
+    /// The epoch that is held, or was until now.
+    fn epoch(&self) -> Epoch {
+        self.state.hold.as_ref().map(|hold| hold.epoch).unwrap_or_default()
+    }
+
     fn write(&mut self, write: Write) {
         if let Some(earlier) = self.writing.take() {
             earlier.abort();
@@ -56,7 +64,8 @@ impl<M: Machine> Shell<M> {
         let traded = self.state.hold.as_ref().is_some_and(|hold| hold.traded);
         let tells = traded && matches!(write.kind, WriteKind::Release(_));
         let steps = if tells { self.shutdown.report(write.epoch) } else { Vec::new() };
-        let told = Told { steps, recovery: self.remedies.text() };
+        let (recovery, promotion) = (self.remedies.text(), self.promotion.report(write.epoch));
+        let told = Told { steps, recovery, promotion };
         let task = self.tasks.spawn(async move {
             let (outcome, cause) = link.write(&write, &told).await;
             let _ = messages.send(Message::Wrote(write.number, outcome, cause)).await;
@@ -109,7 +118,9 @@ impl<M: Machine> Shell<M> {
         if let Some(task) = self.hook.take() {
             task.abort();
         }
-        self.shutdown.abandon(self.machine.now());
+        let now = self.machine.now();
+        self.promotion.abandon(now);
+        self.shutdown.abandon(now);
         self.next_errand();
     }
 

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::{Board, Hook, HookFailure, Machine, MachineEvent, Validity};
 use crate::agent::lease_link::{LeaseLink, Sight};
 use crate::agent::narrate;
+use crate::agent::promotion::Promotion;
 use crate::agent::remedies::Remedies;
 use crate::agent::shutdown::Shutdown;
 use crate::agent::switch::DeadMansSwitch;
@@ -41,6 +42,7 @@ pub(super) struct Shell<M> {
     sights: mpsc::Receiver<Sight>,
     pub(super) writing: Option<AbortHandle>,
     pub(super) hook: Option<AbortHandle>,
+    pub(super) promotion: Promotion,
     pub(super) shutdown: Shutdown,
     pub(super) remedies: Remedies,
     pub(super) switch: DeadMansSwitch,
@@ -82,6 +84,7 @@ impl<M: Machine> Shell<M> {
             sights,
             writing: None,
             hook: None,
+            promotion: Promotion::default(),
             shutdown: Shutdown::new(config),
             remedies: Remedies::default(),
             switch: DeadMansSwitch::default(),
@@ -149,7 +152,10 @@ impl<M: Machine> Shell<M> {
             Message::Hook(errand, hook, result) if errand == self.errands => {
                 self.hook = None;
                 match hook {
-                    Hook::Promote => self.feed(Input::Promoted(result.map_err(|failure| failure.sentence))),
+                    Hook::Promote => {
+                        self.promotion.end(result.clone(), self.machine.now());
+                        self.feed(Input::Promoted(result.map_err(|failure| failure.sentence)));
+                    }
                     Hook::Step(step) => {
                         self.shutdown.end(result, self.machine.now());
                         self.feed(Input::Stepped(step));

@@ -264,6 +264,7 @@ impl Round<'_> {
             reconciled: None,
             active: None,
             shutdown: Vec::new(),
+            promote_hook: None,
             report: None,
             recovery: None,
         });

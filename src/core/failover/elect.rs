@@ -354,6 +354,7 @@ impl Round<'_> {
                 lease.recovery = String::new();
                 lease.reason = String::new();
                 lease.shutdown = Vec::new();
+                lease.promotion = None;
                 lease.successor = None;
                 lease.terms = Some(terms);
             },

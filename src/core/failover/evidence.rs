@@ -61,6 +61,7 @@ impl Round<'_> {
     /// still on its way can revive it.
     pub fn clear_ledger(&mut self) {
         let Some(ledger) = self.record.trading.clone() else { return };
+        self.note_promotion(&ledger);
         let proven = self
             .seen
             .lease
@@ -172,6 +173,15 @@ impl Round<'_> {
         self.record.fenced = self.record.fenced.max(ledger.epoch);
         self.memory.steps.clear();
         self.memory.fenced_version = None;
+    }
+
+    /// Keeps what the agent said of its promote hook, for the move that led to its epoch.
+    fn note_promotion(&mut self, ledger: &Ledger) {
+        let said = self.seen.lease.as_ref().filter(|lease| lease.epoch == Some(ledger.epoch));
+        let current = self.record.current.as_mut().filter(|current| current.epoch == ledger.epoch);
+        if let (Some(report), Some(current)) = (said.and_then(|lease| lease.promotion.clone()), current) {
+            current.promote_hook = Some(report);
+        }
     }
 
     /// Keeps what the agent said of the steps by which it stopped its bot.

@@ -86,5 +86,6 @@ pub fn lease(s: &mut Source<'_>) -> LeaseRecord {
         successor: s.maybe(boot),
         terms: s.maybe(terms),
         transitions: s.one_of(&[0, 1, i32::MAX as u32]),
+        promotion: if s.seldom(4) { Some(step(s)) } else { None },
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::core::failover::*;
 use crate::core::ids::{BootId, Epoch, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, Permit};
-use crate::core::shutdown::StepReport;
+use crate::core::shutdown::{StepReport, StepResult};
 use crate::core::silence::holder_deadline;
 use crate::core::time::Mono;
 
@@ -35,6 +35,8 @@ pub struct SimPod {
     pub leaving: Option<&'static str>,
     /// What the steps of its stop come to.
     pub steps: Vec<StepReport>,
+    /// What its promote hook comes to, where it has one.
+    pub promote_hook: Option<StepReport>,
     /// `onApiServerLoss: Continue`.
     pub trades_on: bool,
     claimed: Option<Epoch>,
@@ -62,6 +64,7 @@ impl SimPod {
             trading: None,
             leaving: None,
             steps: Vec::new(),
+            promote_hook: None,
             trades_on: false,
             claimed: None,
             latched: Epoch(0),
@@ -152,6 +155,16 @@ impl SimPod {
             return Some(next);
         }
         if lease.permit == Some(Permit::Trade) && epoch > self.latched && self.trading.is_none() {
+            if let Some(report) = self.promote_hook.clone() {
+                let failed = report.result != StepResult::Succeeded;
+                self.trading = Some(epoch);
+                let state = if failed { AgentState::Demoting } else { AgentState::Active };
+                let next = LeaseRecord { promotion: Some(report), ..self.renewal(lease, state, now) };
+                if failed {
+                    self.stop("PromotionFailed: the promote hook said no.");
+                }
+                return Some(next);
+            }
             if !self.faults.hangs_in_promotion {
                 self.trading = Some(epoch);
             }

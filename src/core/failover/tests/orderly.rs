@@ -1,4 +1,4 @@
-//! What an agent says of the steps by which it stopped its bot is kept.
+//! What an agent says of the steps by which it stopped its bot, and of the hook by which it was promoted, is kept.
 
 use std::time::Duration;
 
@@ -70,4 +70,38 @@ fn who_fell_silent_has_said_nothing_of_its_steps() {
     world.until_active(S(30));
     assert_eq!(world.last_move().evidence, Some(Evidence::LeaseExpired));
     assert_eq!((world.last_move().shutdown.len(), &world.record.last_shutdown), (0, &None));
+}
+
+fn promoted(result: StepResult) -> StepReport {
+    StepReport { name: "promote".into(), result, milliseconds: 12, message: String::new() }
+}
+
+#[test]
+fn the_record_of_a_move_says_what_the_promote_hook_came_to() {
+    let mut world = World::trading(spec());
+    assert_eq!(world.last_move().promote_hook, None, "there was none");
+    world.pod("doge-0").promote_hook = Some(promoted(StepResult::Succeeded));
+    world.pod("doge-1").promote_hook = Some(promoted(StepResult::Succeeded));
+    world.ask("s", OperationKind::Switchover, None);
+    world.until_active(S(5));
+    assert_eq!(world.last_move().promote_hook, Some(promoted(StepResult::Succeeded)));
+    world.pod("doge-0").promote_hook = None;
+    world.ask("t", OperationKind::Switchover, None);
+    world.until_active(S(5));
+    assert_eq!(world.last_move().promote_hook, None, "each move keeps its own");
+}
+
+#[test]
+fn a_move_that_failed_because_of_the_promote_hook_says_so_until_another_call_succeeds() {
+    let after = |of_the_next: Option<StepReport>| {
+        let mut world = World::trading(spec());
+        world.pod("doge-1").promote_hook = Some(promoted(StepResult::Failed));
+        world.pod("doge-0").promote_hook = of_the_next;
+        world.ask("s", OperationKind::Switchover, None);
+        world.until_active(S(5));
+        assert_eq!((world.last_move().tried.len(), world.trader().as_deref()), (1, Some("doge-0")));
+        world.last_move().promote_hook.clone()
+    };
+    assert_eq!(after(None), Some(promoted(StepResult::Failed)));
+    assert_eq!(after(Some(promoted(StepResult::Succeeded))), Some(promoted(StepResult::Succeeded)));
 }

@@ -205,6 +205,8 @@ pub struct Move {
     pub active: Option<Wall>,
     /// What the steps came to by which the old active was stopped.
     pub shutdown: Vec<StepReport>,
+    /// What the promote hook came to, the last time that it was called in this move.
+    pub promote_hook: Option<StepReport>,
     /// What the reconciliation reported.
     pub report: Option<Report>,
     /// Where a failed check led to it: what is done about that.
