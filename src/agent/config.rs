@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::api::agent_config::{AgentConfig, RecoveryConfig, StandbyMode};
+use crate::api::agent_config::{AgentConfig, PausingConfig, RecoveryConfig, StandbyMode};
 use crate::api::health_config::CheckConfig;
 use crate::api::names;
-use crate::core::agent::{Plan, Setup};
+use crate::core::agent::{PauseHooks, Plan, Setup};
 use crate::core::ids::{BootId, PodRef};
 use crate::core::lease::OrderPath;
 
@@ -120,11 +120,17 @@ pub fn setup(config: &AgentConfig, pod: PodRef, boot: BootId) -> Setup {
         stop_steps: u8::try_from(config.stop_steps().count()).unwrap_or(u8::MAX),
         stop: Duration::from_secs(config.stop_seconds),
         switch_every: config.dead_mans_switch.as_ref().map(|switch| Duration::from_secs(switch.every_seconds)),
+        pause_hooks: config.pausing.as_ref().map(pause_hooks).unwrap_or_default(),
         credentials: config.credentials.is_some(),
         plan: plan(config),
         checks: config.checks.iter().map(CheckConfig::to_decide).collect(),
         path: if config.gate.is_some() { OrderPath::Gated } else { OrderPath::Killed },
     }
+}
+
+fn pause_hooks(config: &PausingConfig) -> PauseHooks {
+    let PausingConfig { pause, resume, again_seconds } = config;
+    PauseHooks { pause: pause.is_some(), resume: resume.is_some(), again: Duration::from_secs(*again_seconds) }
 }
 
 /// What is done about checks that fail.

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::http_client;
 use super::processes::HookStarter;
 use crate::api::agent_config::{HookAction, HookCall};
-use crate::core::agent::{Exit, Leadership};
+use crate::core::agent::{Exit, Leadership, PauseHook};
 use crate::core::shutdown::{StepReport, StepResult};
 
 /// While a bot starts, its port is tried this often.
@@ -31,6 +31,8 @@ pub enum Hook {
     Step(u8),
     /// Called because a check fails: this one of all recovery hooks.
     Recovery(u8),
+    /// Called because trading pauses, or goes on.
+    Pause(PauseHook),
 }
 
 /// A hook that did not do what it should.

@@ -21,6 +21,7 @@ mod local_api;
 mod log;
 mod narrate;
 mod page;
+mod pausing;
 mod processes;
 mod promotion;
 mod remedies;

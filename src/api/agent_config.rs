@@ -33,6 +33,9 @@ pub struct AgentConfig {
     /// Called again and again while this pod may trade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_mans_switch: Option<PeriodicCall>,
+    /// Called when trading pauses, and when it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pausing: Option<PausingConfig>,
     /// The gate that the bot's connections go through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateConfig>,
@@ -106,6 +109,18 @@ pub struct PeriodicCall {
     pub call: HookCall,
     /// From the beginning of one call to the next.
     pub every_seconds: u64,
+}
+
+/// The hooks about pauses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PausingConfig {
+    /// Called when trading pauses.
+    pub pause: Option<HookCall>,
+    /// Called when trading goes on.
+    pub resume: Option<HookCall>,
+    /// So long after one that failed it is called again.
+    pub again_seconds: u64,
 }
 
 /// An agent tries for this many seconds to read the credentials; then the promotion has failed.

@@ -5,13 +5,20 @@ use serde::{Deserialize, Serialize};
 
 use super::names::OBJECT_NAME;
 
-/// What is called when a pod is to trade, and when it is to stop.
+/// What is called when a pod is to trade, when trading pauses and goes on, and when the pod is to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hooks {
     /// Called when the pod may trade; it counts as trading when this succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote: Option<Hook>,
+    /// Called when trading pauses because of a check with pauseTrading, and again after spec.recovery.pauseSeconds where
+    /// it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Hook>,
+    /// Called when trading that paused goes on, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Hook>,
     /// Called before the process is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demote: Option<Hook>,

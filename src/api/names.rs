@@ -88,7 +88,7 @@ pub const LEADERSHIP_PAGE: &str = "leadership";
 pub const CREDENTIALS_DIR: &str = "/run/tradingbot/credentials";
 /// The environment variable that names it.
 pub const CREDENTIALS_ENV: &str = "TRADINGBOT_CREDENTIALS";
-/// Where the Secrets of hooks are mounted: `<dir>/<promote|demote|dead-mans-switch|reload|shutdown-STEP>/{username,password}`.
+/// Where the Secrets of hooks are mounted: `<dir>/<promote|pause|resume|demote|dead-mans-switch|reload|shutdown-STEP>/{username,password}`.
 pub const HOOK_SECRETS_DIR: &str = "/.tradingbot-hooks";
 /// The environment variable with the agent's configuration, as JSON.
 pub const AGENT_CONFIG_ENV: &str = "TRADINGBOT_AGENT_CONFIG";

@@ -158,8 +158,8 @@ pub fn shared_credentials(spec: &TradingBotSpec) -> Option<String> {
         let all = container.env_from.iter().flatten().filter_map(|e| e.secret_ref.as_ref());
         keys.into_iter().any(|key| key.name == secret) || all.into_iter().any(|of| of.name == secret)
     });
-    let Hooks { promote, demote, dead_mans_switch } = &spec.hooks;
-    let hooks = [promote, demote].into_iter().flatten().map(|hook| &hook.http);
+    let Hooks { promote, pause, resume, demote, dead_mans_switch } = &spec.hooks;
+    let hooks = [promote, pause, resume, demote].into_iter().flatten().map(|hook| &hook.http);
     let hooks = hooks.chain(dead_mans_switch.as_ref().map(|switch| &switch.http));
     let hooks = hooks.chain(spec.lifecycle.shutdown.iter().map(|step| &step.http));
     let recovery = spec.recovery.iter().flat_map(|recovery| &recovery.rules).flat_map(|rule| &rule.actions);
@@ -344,7 +344,7 @@ mod tests {
         bot.spec.template.spec.as_mut().unwrap().termination_grace_period_seconds = Some(3);
         let hook =
             |s| Some(Hook { exec: Some(ExecHook { command: vec!["/x".into()] }), http: None, timeout_seconds: s });
-        bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4), dead_mans_switch: None };
+        bot.spec.hooks = Hooks { promote: hook(7), demote: hook(4), ..Hooks::default() };
         let spec = spec_from(&bot);
         assert_eq!((spec.stop_time, spec.promotion_time), (Duration::from_secs(7), Duration::from_secs(17)));
         let step = |timeout_seconds| ShutdownStep { name: "s".into(), exec: None, http: None, timeout_seconds };

@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod lease;
 mod page;
+mod pausing;
 mod processes;
 mod proxy;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! Bad and good rules about checks that fail.
+//! Bad and good rules about checks that fail, and hooks for trading that pauses.
 
 use serde_json::{Value, json};
 
@@ -80,6 +80,55 @@ async fn bad_rules_are_refused_with_a_sentence_that_says_what_to_change() {
     }
     for good in [actions(json!([restart, hook, {"type": "RestartPod"}, moves, suspend])), endless(60, 121)] {
         cluster.create("TradingBot", &with(good), true).await.expect("a good rule");
+    }
+    cluster.clean_up().await;
+}
+
+/// A bot with these hooks, whose check of the venue lets trading pause, or not.
+fn with_hooks(hooks: Value, pause_trading: bool) -> Value {
+    let mut bot = with(json!(null));
+    bot["spec"]["hooks"] = hooks;
+    bot["spec"]["health"]["checks"][1]["pauseTrading"] = json!(pause_trading);
+    bot["spec"].as_object_mut().expect("a spec").remove("recovery");
+    bot
+}
+
+#[tokio::test]
+async fn hooks_for_pauses_need_a_check_that_lets_trading_pause() {
+    let http = |path: &str| json!({"http": {"port": 8080, "path": path}});
+    let (pause, resume) = (http("/api/v1/stopentry"), http("/api/v1/start"));
+    let both = json!({"pause": pause, "resume": resume});
+    let nothing_pauses = "no check of spec.health.checks lets it pause";
+    let mut without_checks = with_hooks(both.clone(), true);
+    without_checks["spec"].as_object_mut().expect("a spec").remove("health");
+    let agents_port = json!({"http": {"port": 9797}});
+    let cases = [
+        ("no check that pauses", with_hooks(both.clone(), false), nothing_pauses),
+        ("resume, and no check that pauses", with_hooks(json!({"resume": resume}), false), nothing_pauses),
+        ("no checks", without_checks, nothing_pauses),
+        ("pause alone", with_hooks(json!({"pause": pause}), true), "spec.hooks.pause needs spec.hooks.resume"),
+        (
+            "a hook that calls nothing",
+            with_hooks(json!({"pause": pause, "resume": {}}), true),
+            "A hook calls either exec or http",
+        ),
+        (
+            "a port of the agent",
+            with_hooks(json!({"pause": agents_port, "resume": resume}), true),
+            "The ports 9796 to 9799 of a pod are its agent's own",
+        ),
+        (
+            "a command without a program",
+            with_hooks(json!({"pause": pause, "resume": {"exec": {"command": [""]}}}), true),
+            "spec.hooks.resume.exec",
+        ),
+    ];
+    let cluster = Cluster::with_namespace("pause-hooks").await;
+    for (what, bot, sentence) in cases {
+        refused(what, cluster.create("TradingBot", &bot, true).await, sentence);
+    }
+    for good in [both, json!({"resume": resume}), json!({})] {
+        cluster.create("TradingBot", &with_hooks(good, true), true).await.expect("good hooks");
     }
     cluster.clean_up().await;
 }

@@ -124,6 +124,7 @@ fn setup(agent: &Agent, stop_steps: u8) -> Setup {
         stop_steps,
         stop: TICK / 2,
         switch_every: None,
+        pause_hooks: PauseHooks::default(),
         credentials: false,
         checks: Vec::new(),
         plan: Plan::default(),
@@ -342,6 +343,8 @@ impl Turn<'_> {
             | Effect::Tell(_)
             | Effect::Recover(_)
             | Effect::AbandonSwitch
+            | Effect::CallPauseHook(_)
+            | Effect::AbandonPauseHook
             | Effect::ReadCredentials
             | Effect::DropCredentials => unreachable!("{effect:?} is not set up"),
         }

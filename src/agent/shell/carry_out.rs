@@ -41,6 +41,11 @@ impl<M: Machine> Shell<M> {
                 self.switch.begin(call);
             }
             Effect::AbandonSwitch => self.switch.abandon(),
+            Effect::CallPauseHook(hook) => {
+                let call = self.machine.call(Hook::Pause(hook), leadership(&self.state));
+                self.pausing.begin(hook, call);
+            }
+            Effect::AbandonPauseHook => self.pausing.abandon(),
             Effect::ReadCredentials => self.machine.read_credentials(),
             Effect::DropCredentials => self.machine.drop_credentials(),
             Effect::Guard(deadline) => self.machine.guard(deadline),

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::{Board, Hook, HookFailure, Machine, MachineEvent, Validity};
 use crate::agent::lease_link::{LeaseLink, Sight};
 use crate::agent::narrate;
+use crate::agent::pausing::PauseCall;
 use crate::agent::promotion::Promotion;
 use crate::agent::remedies::Remedies;
 use crate::agent::shutdown::Shutdown;
@@ -46,6 +47,7 @@ pub(super) struct Shell<M> {
     pub(super) shutdown: Shutdown,
     pub(super) remedies: Remedies,
     pub(super) switch: DeadMansSwitch,
+    pub(super) pausing: PauseCall,
     pub(super) draining: Option<AbortHandle>,
     /// Numbers hooks and drains.
     pub(super) errands: u64,
@@ -75,6 +77,7 @@ impl<M: Machine> Shell<M> {
         Shell {
             fired: machine.fired(),
             machine,
+            pausing: PauseCall::new(setup.pause_hooks.again),
             setup,
             state: State::default(),
             link,
@@ -109,6 +112,7 @@ impl<M: Machine> Shell<M> {
                 Some(message) = self.inbox.recv() => self.hear(message),
                 Some(sight) = self.sights.recv() => self.see(sight),
                 () = self.switch.ended() => self.feed(Input::Switched),
+                succeeded = self.pausing.ended() => self.feed(Input::PauseHookEnded(succeeded)),
                 () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => self.feed(Input::Tick),
             }
         }
@@ -160,6 +164,8 @@ impl<M: Machine> Shell<M> {
                         self.shutdown.end(result, self.machine.now());
                         self.feed(Input::Stepped(step));
                     }
+                    // Is no task of its own.
+                    Hook::Pause(_) => {}
                     Hook::Recovery(_) => {
                         self.remedies.called(result);
                         self.feed(Input::Recovered);

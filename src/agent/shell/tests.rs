@@ -154,6 +154,7 @@ impl Machine for Bot {
                 Hook::Recovery(_) => {
                     Err(HookFailure { timed_out: false, sentence: "the recovery hook said no.".into() })
                 }
+                Hook::Pause(_) => Ok(()),
                 Hook::Step(_) => std::future::pending().await,
             }
         })

@@ -1,7 +1,10 @@
-//! What is refused of `spec.recovery`.
+//! What is refused of `spec.recovery`, and of the hooks that are called when trading pauses.
 
 use super::{EXEC, EXEC_MESSAGE, HOOK, HOOK_MESSAGE, HTTP, HTTP_MESSAGE, Rule, SPEC, rule};
 
+const HOOKS: &str = "/properties/spec/properties/hooks";
+const PAUSE: &str = "/properties/spec/properties/hooks/properties/pause";
+const RESUME: &str = "/properties/spec/properties/hooks/properties/resume";
 const RECOVERY: &str = "/properties/spec/properties/recovery";
 const RULE: &str = "/properties/spec/properties/recovery/properties/rules/items";
 const ACTION: &str = "/properties/spec/properties/recovery/properties/rules/items/properties/actions/items";
@@ -10,7 +13,7 @@ const ACTION_HOOK: &str =
 const ACTION_EXEC: &str = "/properties/spec/properties/recovery/properties/rules/items/properties/actions/items/properties/hook/properties/exec";
 const ACTION_HTTP: &str = "/properties/spec/properties/recovery/properties/rules/items/properties/actions/items/properties/hook/properties/http";
 
-/// The rules about `spec.recovery`.
+/// The rules about `spec.recovery` and pauses.
 pub const RULES: &[Rule] = &[
     rule(
         SPEC,
@@ -35,4 +38,20 @@ pub const RULES: &[Rule] = &[
     rule(ACTION_HOOK, HOOK, HOOK_MESSAGE),
     rule(ACTION_EXEC, EXEC, EXEC_MESSAGE),
     rule(ACTION_HTTP, HTTP, HTTP_MESSAGE),
+    rule(
+        SPEC,
+        "!has(self.hooks) || !(has(self.hooks.pause) || has(self.hooks.resume)) || (has(self.health) && has(self.health.checks) && self.health.checks.exists(c, c.pauseTrading))",
+        "spec.hooks.pause and spec.hooks.resume are called when trading pauses, and no check of spec.health.checks lets it pause: set pauseTrading on a check of the scope Shared, or remove the hooks.",
+    ),
+    rule(
+        HOOKS,
+        "!has(self.pause) || has(self.resume)",
+        "spec.hooks.pause needs spec.hooks.resume, because a bot that was told to pause would not know when to trade on: set resume, to a command that does nothing where the bot trades on by itself.",
+    ),
+    rule(PAUSE, HOOK, HOOK_MESSAGE),
+    rule(RESUME, HOOK, HOOK_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/pause/properties/exec", EXEC, EXEC_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/resume/properties/exec", EXEC, EXEC_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/pause/properties/http", HTTP, HTTP_MESSAGE),
+    rule("/properties/spec/properties/hooks/properties/resume/properties/http", HTTP, HTTP_MESSAGE),
 ];

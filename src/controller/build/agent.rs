@@ -122,12 +122,14 @@ fn credentials() -> Vec<VolumeProjection> {
 }
 
 fn hook_secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
-    let Hooks { promote, demote, dead_mans_switch } = &spec.hooks;
+    let Hooks { promote, pause, resume, demote, dead_mans_switch } = &spec.hooks;
     let of = |hook: &'_ Option<Hook>| hook.as_ref().and_then(|hook| hook.http.clone());
     let switch = dead_mans_switch.as_ref().and_then(|switch| switch.http.as_ref());
     let reload = spec.credentials.as_ref().and_then(|credentials| of(&credentials.reload));
     let all = [
         hook_secret(of(promote).as_ref(), "promote"),
+        hook_secret(of(pause).as_ref(), "pause"),
+        hook_secret(of(resume).as_ref(), "resume"),
         hook_secret(of(demote).as_ref(), "demote"),
         hook_secret(switch, "dead-mans-switch"),
         hook_secret(reload.as_ref(), "reload"),
@@ -219,7 +221,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         suspend: _,
         template,
         volume_claim_templates: _,
-        hooks: Hooks { promote, demote, dead_mans_switch },
+        hooks: Hooks { promote, pause: _, resume: _, demote, dead_mans_switch },
         lifecycle: Lifecycle { shutdown },
         health: _,
         leadership: _,
@@ -242,6 +244,7 @@ pub fn config(bot: &TradingBot) -> AgentConfig {
         shutdown: shutdown.iter().filter_map(step_call).collect(),
         demote: demote.as_ref().and_then(|hook| call(hook, "demote")),
         dead_mans_switch: dead_mans_switch.as_ref().and_then(periodic_call),
+        pausing: recovery::pausing(&bot.spec),
         gate: order_gate.as_ref().map(gate),
         credentials: credentials.as_ref().map(keys),
         recovery: recovery::config(&bot.spec),

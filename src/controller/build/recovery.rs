@@ -1,10 +1,10 @@
-//! What an agent is told to do about checks that fail.
+//! What an agent is told to do about checks that fail, and when trading pauses for them.
 
 use k8s_openapi::api::core::v1::VolumeProjection;
 
 use super::agent::{call, hook_secret};
-use crate::api::agent_config::RecoveryConfig;
-use crate::api::bot::{ActionType, Hook, RecoveryAction, TradingBotSpec};
+use crate::api::agent_config::{PausingConfig, RecoveryConfig};
+use crate::api::bot::{ActionType, Hook, Hooks, Recovery, RecoveryAction, TradingBotSpec};
 use crate::api::recovery::{EffectiveRule, effective};
 use crate::core::agent::{OwnRemedy, Rule};
 
@@ -37,6 +37,16 @@ pub fn config(spec: &TradingBotSpec) -> RecoveryConfig {
     }
 }
 
+/// The hooks about pauses, where there are any.
+pub fn pausing(spec: &TradingBotSpec) -> Option<PausingConfig> {
+    let Hooks { promote: _, pause, resume, demote: _, dead_mans_switch: _ } = &spec.hooks;
+    let of = |hook: &Option<Hook>, folder| hook.as_ref().and_then(|hook| call(hook, folder));
+    let (pause, resume) = (of(pause, "pause"), of(resume, "resume"));
+    let again = spec.recovery.as_ref().map_or(Recovery::default().pause_seconds, |recovery| recovery.pause_seconds);
+    let any = pause.is_some() || resume.is_some();
+    any.then(|| PausingConfig { pause, resume, again_seconds: u64::from(again) })
+}
+
 /// The Secrets of its hooks.
 pub fn secrets(spec: &TradingBotSpec) -> Vec<VolumeProjection> {
     let rules = effective(spec);
@@ -58,6 +68,7 @@ fn folder(number: u8) -> String {
 mod tests {
     use super::super::fixtures;
     use super::*;
+    use crate::api::agent_config::HookAction;
     use crate::api::wanted::spec_from;
     use crate::core::recovery::Remedy;
     use serde_json::{Value, json};
@@ -89,6 +100,22 @@ mod tests {
     fn without_checks_there_is_nothing_to_do() {
         let bot = bot(json!([]), Value::Null);
         assert_eq!((config(&bot.spec), spec_from(&bot).recovery.rules.len()), (RecoveryConfig::default(), 0));
+    }
+
+    #[test]
+    fn hooks_about_pauses_are_repeated_after_the_pause_of_the_rules_also_where_there_are_none() {
+        let shared = json!([{"name": "venue", "tcp": {"port": 1}, "scope": "Shared", "pauseTrading": true}]);
+        let mut bot = bot(shared, Value::Null);
+        assert_eq!(pausing(&bot.spec), None);
+        let http = |path: &str| json!({"http": {"port": 8080, "path": path, "basicAuthSecretRef": {"name": "api"}}});
+        bot.spec.hooks =
+            serde_json::from_value(json!({"pause": http("/stopentry"), "resume": http("/start")})).unwrap();
+        let PausingConfig { pause, resume, again_seconds } = pausing(&bot.spec).unwrap();
+        assert_eq!((pause.unwrap().timeout_seconds, again_seconds), (5, 30));
+        let HookAction::Http { path, basic_auth_dir, .. } = resume.unwrap().action else { panic!("over HTTP") };
+        assert_eq!((path.as_str(), basic_auth_dir.as_deref()), ("/start", Some("/.tradingbot-hooks/resume")));
+        bot.spec.recovery = Some(Recovery { pause_seconds: 7, ..Recovery::default() });
+        assert_eq!(pausing(&bot.spec).unwrap().again_seconds, 7);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod grant;
 mod health;
+mod pausing;
 mod process;
 mod recovery;
 mod step;
@@ -15,6 +16,7 @@ mod tests;
 mod types;
 
 pub use grant::can_be_kept;
+pub use pausing::{PauseHook, PauseHooks, Pausing};
 pub use recovery::{OwnRemedy, Plan, Recovery, Rule, Taken};
 pub use step::{deadline, leadership, passage, step, wake_at};
 pub use types::*;

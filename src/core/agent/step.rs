@@ -84,6 +84,7 @@ pub fn wake_at(state: &State) -> Option<Mono> {
         times.push(at);
     }
     times.extend(state.remedy_at());
+    times.extend(state.pausing.wake_at());
     if let Some(hold) = &state.hold {
         if state.may_write_again() && hold.wants_to_write(&state.process) {
             times.push(hold.next_write);
@@ -204,6 +205,7 @@ impl Machine<'_> {
             Input::Health(round, verdicts) => self.checked(round, verdicts),
             Input::Credentials(result) => self.credentials_read(result),
             Input::Recovered => self.recovered(),
+            Input::PauseHookEnded(succeeded) => self.told_of_pause(succeeded),
             Input::Terminate => self.leave(),
             Input::Drained | Input::Tick => {}
         }
@@ -217,6 +219,7 @@ impl Machine<'_> {
         self.check();
         self.write();
         self.switch();
+        self.tell_of_pauses();
         self.end();
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::pausing::{PauseHook, PauseHooks, Pausing};
 use super::recovery::{Plan, Recovery, Taken};
 use crate::core::gate::Passage;
 use crate::core::health::{Check, Health, Verdict};
@@ -32,6 +33,8 @@ pub struct Setup {
     pub stop: Duration,
     /// There is a dead-man's switch, and this long from the beginning of one call to the next.
     pub switch_every: Option<Duration>,
+    /// The hooks about pauses.
+    pub pause_hooks: PauseHooks,
     /// How orders are fenced, as far as is known at the start.
     pub path: OrderPath,
     /// A bot that trades has credentials, which are read once the permit to trade is there.
@@ -66,6 +69,8 @@ pub struct State {
     pub guarded: Option<Mono>,
     /// How the dead-man's switch stands.
     pub switch: Switch,
+    /// What the bot was told of pauses.
+    pub pausing: Pausing,
     /// How orders are fenced, where that is no longer as at the start.
     pub path: Option<OrderPath>,
     /// How the bot's credentials stand.
@@ -223,6 +228,8 @@ pub enum Input {
     Health(u64, Vec<Verdict>),
     /// The recovery hook ended, well or not.
     Recovered,
+    /// The pause or the resume hook ended; whether it succeeded.
+    PauseHookEnded(bool),
     /// SIGTERM.
     Terminate,
     /// Time has passed.
@@ -277,6 +284,10 @@ pub enum Effect {
     CallSwitch,
     /// Kill the call of the dead-man's switch that is under way, now; it is not answered any more.
     AbandonSwitch,
+    /// Call this hook about pauses; answer `PauseHookEnded` at its end.
+    CallPauseHook(PauseHook),
+    /// Kill the call about a pause that is under way, now; it is not answered any more.
+    AbandonPauseHook,
     /// Read the credentials and put them where the bot finds them.
     ReadCredentials,
     /// Remove the credentials from everywhere, or give up reading them. They are not answered any more.

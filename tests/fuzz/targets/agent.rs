@@ -41,6 +41,7 @@ struct Witness {
     runs: bool,
     credentials: bool,
     switch_calls: bool,
+    pause_calls: bool,
     left: bool,
     ended: bool,
 }
@@ -114,6 +115,7 @@ impl World {
             credentials: s.flag(),
             plan: plan(s),
             checks: vec![check(Scope::Pod), check(Scope::Shared)],
+            pause_hooks: PauseHooks { pause: true, resume: s.flag(), again: s.duration() },
         };
         let now = Mono { first: s.between(0, 1 << 40), second: s.between(0, 1 << 40) };
         World { setup, state: State::default(), now, lease: LeaseRecord::default(), witness: Witness::default() }
@@ -132,7 +134,7 @@ impl World {
     }
 
     fn input(&mut self, s: &mut Source<'_>) -> Input {
-        match s.below(22) {
+        match s.below(24) {
             0 => Input::Tick,
             1 | 2 => Input::Seen(self.look(s)),
             3 => Input::Read(self.look(s)),
@@ -152,6 +154,7 @@ impl World {
             19 if s.seldom(6) => Input::Terminate,
             20 => Input::Health(self.round(s), verdicts(s)),
             21 => Input::Recovered,
+            22 => Input::PauseHookEnded(s.flag()),
             _ => Input::Tick,
         }
     }
@@ -288,6 +291,7 @@ impl Witness {
             Input::Swept => (self.sweeping, self.runs) = (false, false),
             Input::Drained => self.draining = false,
             Input::Switched => self.switch_calls = false,
+            Input::PauseHookEnded(_) => self.pause_calls = false,
             Input::Terminate => self.left = true,
             _ => {}
         }
@@ -348,6 +352,13 @@ impl Witness {
                 self.switch_calls = true;
             }
             Effect::AbandonSwitch => self.switch_calls = false,
+            Effect::CallPauseHook(hook) => {
+                let told = if *hook == PauseHook::Pause { Role::Paused } else { Role::Active };
+                assert_eq!(leadership(state).role, told, "a bot is told of a pause that is not");
+                assert!(!self.pause_calls, "two calls about pauses at once");
+                self.pause_calls = true;
+            }
+            Effect::AbandonPauseHook => self.pause_calls = false,
             Effect::ReadCredentials => {
                 let hold = state.hold.as_ref().expect("keys are read for a grant");
                 assert!(self.permitted.contains_key(&hold.epoch), "keys are read without a permit");

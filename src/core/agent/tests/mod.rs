@@ -4,6 +4,7 @@ mod credentials;
 mod gate;
 mod health;
 mod leaving;
+mod pausing;
 mod recovery;
 mod renewing;
 mod restarting;
@@ -60,6 +61,7 @@ impl World {
             stop_steps: 0,
             stop: Duration::from_secs(3),
             switch_every: None,
+            pause_hooks: PauseHooks::default(),
             credentials: false,
             plan: Plan::default(),
         };
