@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::agent::{Effect, Exit, Input, Outcome, Plan, Process, Role, Setup, State, step};
+use crate::core::agent::{Effect, Exit, Input, Outcome, PauseHooks, Plan, Process, Role, Setup, State, step};
 use crate::core::lease::{LeaseRecord, OrderPath};
 use crate::counts::Counts;
 use crate::events::Model;
