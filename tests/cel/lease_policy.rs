@@ -70,10 +70,9 @@ fn longest_steps() -> Vec<StepReport> {
     (0..MOST_STEPS).map(step).collect()
 }
 
-/// All that an agent may say of its hooks in a write.
-fn longest_told(kind: &WriteKind) -> Told {
-    let trades = !matches!(kind, WriteKind::Claim | WriteKind::Renew(AgentState::Claimed));
-    Told { steps: longest_steps(), recovery: "x".repeat(2048), promotion: longest_steps().pop().filter(|_| trades) }
+/// All that an agent may say for people in a write.
+fn longest_told() -> Told {
+    Told { steps: longest_steps(), recovery: "x".repeat(2048), promotion: longest_steps().pop() }
 }
 
 /// A Lease in a test's namespace, and who writes to it.
@@ -119,7 +118,7 @@ impl Story {
 
     /// A write of the agent's own code.
     async fn agent_writes(&self, boot: &BootId, number: u64, kind: WriteKind) -> LeaseRecord {
-        let (what, told) = (format!("{kind:?}"), longest_told(&kind));
+        let (what, told) = (format!("{kind:?}"), longest_told());
         let body = lease_patch(
             &Write {
                 number,
@@ -336,6 +335,7 @@ async fn a_holder_changes_nothing_but_its_own_words() {
             "has at most 1024 characters".into(),
         ),
         ("a path like a novel", merge(None, &[("path", &"x".repeat(1025))]), "at most 1024 characters".into()),
+        ("remedies like a novel", merge(None, &[("recovery", &"x".repeat(2049))]), "at most 2048 characters".into()),
         ("checks like a novel", merge(None, &[("health", &"x".repeat(2049))]), "at most 2048 characters".into()),
     ];
     story.operator_writes(&active()).await;
@@ -354,8 +354,6 @@ async fn a_holder_changes_nothing_but_its_own_words() {
     story.refuses(&holder, "writes before it claims", merge(None, &[("state", "Claimed")]), own_boot).await;
     let releases = merge(Some(""), &[("state", "Released")]);
     story.refuses(&holder, "releases before it claims", releases, own_boot).await;
-    let promoted = merge(None, &[("boot", &own), ("state", "Claimed"), ("promotion", "{}")]);
-    story.refuses(&holder, "was promoted without the permit", promoted, "is written after the permit to trade").await;
     let trades = merge(None, &[("boot", &own), ("state", "Active")]);
     story.refuses(&holder, "trades without the permit", trades, "Under the permit Prepare nobody trades").await;
     // A Lease that somebody wrote by hand: no agent takes up what was never prepared.
