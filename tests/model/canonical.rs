@@ -38,6 +38,10 @@ impl Used {
         Used { epochs: self.epochs | more.epochs, tokens: self.tokens | more.tokens, starts }
     }
 
+    pub fn has_start(self, pod: usize, number: u8) -> bool {
+        self.starts[pod] & bit(number.into()) != 0
+    }
+
     /// None is left out.
     fn is_compact(self) -> bool {
         let compact = |bits: u16| bits & bits.wrapping_add(1) == 0;
@@ -127,7 +131,8 @@ impl Canonical {
     }
 }
 
-fn used_in(world: &World) -> Used {
+/// The numbers in all the world.
+pub fn used_in(world: &World) -> Used {
     let World { lease, record, operators, agents, jobs, waits, exchange, .. } = world;
     let mut collect = Collect(record.used().and(jobs.used()).and(waits.used()));
     lease.iter().for_each(|lease| collect.0 = collect.0.and(lease.used()));

@@ -1,12 +1,15 @@
 //! Times and words that no decision depends on any more. Where the world is reduced they are blanked, and states that
 //! differ in them alone are one.
 
+use crate::canonical;
+use crate::core::failover::{Evidence, Record};
 use crate::core::ids::FencingToken;
 use crate::core::wrong::{self, Wrong};
 use crate::events::Model;
 use crate::interned::Interned;
 use crate::jobs::{Job, Told};
 use crate::operators::{self, Pending, Round, Turn};
+use crate::pods;
 use crate::world::*;
 
 pub fn forget(model: &Model, world: &mut World) {
@@ -16,6 +19,56 @@ pub fn forget(model: &Model, world: &mut World) {
         waits(world);
     }
     uptimes(model, world);
+    reports(model, world);
+}
+
+/// What no decision depends on that comes up within bounds. Of evidence it is only asked whether the holder released, or
+/// whether there is none; a reconciliation is tried again more often than grants are allowed.
+pub fn forget_in(record: &mut Record) {
+    let Some(current) = &mut record.current else { return };
+    current.attempts = 0;
+    if current.evidence.is_some_and(|evidence| evidence != Evidence::Released) {
+        current.evidence = Some(Evidence::LeaseExpired);
+    }
+}
+
+/// The same in every record of a state that was reached without it.
+pub fn forget_in_all(world: &mut World) {
+    let forget = |record: &mut Interned<Record>| {
+        let mut without = (**record).clone();
+        forget_in(&mut without);
+        *record = Interned::new(without);
+    };
+    forget(&mut world.record);
+    for operator in &mut world.operators {
+        let mut without = (**operator).clone();
+        let writes = if let Round::Writing(writes) = &mut without.round { writes.as_mut_slice() } else { &mut [] };
+        for pending in writes.iter_mut().chain(&mut without.late) {
+            if let Pending::Status(record) = pending {
+                forget(record);
+            }
+        }
+        if let Round::ReadStatus { record, .. } = &mut without.round {
+            forget(record);
+        }
+        *operator = Interned::new(without);
+    }
+}
+
+/// The reported end of a start of a container is looked up by who else names that start: ledger, Lease, requests. Once
+/// nobody does, nobody will: whoever notes a start notes the one that runs, as far as the kubelet has reported.
+fn reports(model: &Model, world: &mut World) {
+    if wrong::is(Wrong::TerminatedWithoutBoot) {
+        return;
+    }
+    for i in 0..AGENTS {
+        let before = world.agents[i];
+        let Some(ended) = before.reported else { continue };
+        world.agents[i] = pods::after(model, before, pods::Turn::ForgetsReport);
+        if canonical::used_in(world).has_start(i, ended) {
+            world.agents[i] = before;
+        }
+    }
 }
 
 /// Silence is asked for only of somebody whom the status names, or the Lease. Whoever the Lease names next begins anew,

@@ -16,6 +16,8 @@ pub enum Turn {
     Ticks,
     /// The Lease does not show its latest renewal any more.
     IsNotShown,
+    /// Nobody asks any more for the end that the kubelet has reported.
+    ForgetsReport,
 }
 
 /// An agent after a turn.
@@ -23,6 +25,7 @@ pub fn after(model: &Model, agent: Interned<Agent>, turn: Turn) -> Interned<Agen
     model.agents.get((agent, turn), || match turn {
         Turn::Ticks => tick(&agent, model.bounds.overrun),
         Turn::IsNotShown => Interned::new(Agent { shown: false, ..(*agent).clone() }),
+        Turn::ForgetsReport => Interned::new(Agent { reported: None, ..(*agent).clone() }),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::core::lease::LeaseRecord;
 use crate::core::silence::{Link, Sighting};
 use crate::core::time::Mono;
 use crate::core::wrong::{self, Wrong};
+use crate::dead;
 use crate::exchange::Grant;
 use crate::interned::Interned;
 use crate::jobs::{self, Job};
@@ -123,6 +124,9 @@ pub fn decide_on(bounds: &Bounds, operator: &Operator, sight: &Sight, overdue: b
     let mut decision = decide(&spec(bounds), &sight.record, &memory, &seen, NOW);
     let phase = decision.record.phase;
     without_words(&mut decision.record);
+    if bounds.reduced {
+        dead::forget_in(&mut decision.record);
+    }
     let mut next = operator.clone();
     (next.watch_hangs, next.kept_timer) = (None, None);
     next.round = writing(sight, &decision).map_or(Round::Idle, Round::Writing);

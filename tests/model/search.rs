@@ -17,8 +17,8 @@ use crate::known::{Known, Reached};
 use crate::properties;
 use crate::world::World;
 
-/// Of a thread's own stack beyond this size, half is for whoever has nothing to do.
-const OWN: usize = 4096;
+/// Of a thread's own stack beyond twice this size, so many are for whoever has nothing to do.
+const SHARE: usize = 2048;
 
 /// When to give up.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub fn search_each(model: &Model, limits: Limits, look: &(dyn Fn(&World) + Sync)
     };
     let first = model.first();
     search.reach(first);
-    lock(&search.layers[0]).push(first);
+    lock(&search.layers[0]).push(vec![first]);
     for layer in 0..search.layers.len() {
         *lock(&search.idle) = 0;
         std::thread::scope(|scope| {
@@ -105,7 +105,7 @@ struct Search<'a> {
     began: Instant,
     known: Known,
     /// States to be looked at, by how much went wrong.
-    layers: Vec<Mutex<Vec<World>>>,
+    layers: Vec<Mutex<Vec<Vec<World>>>>,
     idle: Mutex<usize>,
     work: Condvar,
     stop: AtomicBool,
@@ -139,7 +139,7 @@ impl Search<'_> {
 
     fn explore(&self, layer: usize) {
         let mut own: Vec<World> = Vec::new();
-        let mut later: Vec<World> = Vec::new();
+        let mut later: Vec<Vec<World>> = vec![Vec::new(); self.layers.len()];
         let mut events = Vec::new();
         let mut looked_at = 0_u32;
         while !self.stop.load(Ordering::Relaxed) {
@@ -153,17 +153,21 @@ impl Search<'_> {
                 let Some(next) = self.model.next(&world, event) else { continue };
                 steps += 1;
                 if self.model.within_boundary(&next) && self.reach(next) {
-                    let same = next.spent.total() == layer;
-                    if same { own.push(next) } else { later.push(next) }
+                    let at = next.spent.total();
+                    if at == layer {
+                        own.push(next);
+                    } else {
+                        later[at].push(next);
+                        if later[at].len() == SHARE {
+                            lock(&self.layers[at]).push(std::mem::take(&mut later[at]));
+                        }
+                    }
                 }
             }
             self.steps.fetch_add(steps, Ordering::Relaxed);
-            if later.len() > OWN {
-                self.put_off(&mut later);
-            }
-            if own.len() > OWN {
-                let shared = own.drain(..own.len() / 2);
-                lock(&self.layers[layer]).extend(shared);
+            if own.len() >= 2 * SHARE {
+                let shared = own.drain(..SHARE).collect();
+                lock(&self.layers[layer]).push(shared);
                 self.work.notify_one();
             }
             looked_at = looked_at.wrapping_add(1);
@@ -171,11 +175,8 @@ impl Search<'_> {
                 self.look_around(layer);
             }
         }
-        self.put_off(&mut later);
-    }
-
-    fn put_off(&self, later: &mut Vec<World>) {
-        later.drain(..).for_each(|world| lock(&self.layers[world.spent.total()]).push(world));
+        let rests = self.layers.iter().zip(later).filter(|(_, rest)| !rest.is_empty());
+        rests.for_each(|(layer, rest)| lock(layer).push(rest));
     }
 
     /// Something of what is shared; `None`: everybody is done with this layer.
@@ -183,14 +184,12 @@ impl Search<'_> {
         let mut idle = lock(&self.idle);
         *idle += 1;
         loop {
-            let mut shared = lock(&self.layers[layer]);
-            if !shared.is_empty() {
-                let rest = shared.len() - shared.len().min(OWN / 2);
-                own.extend(shared.drain(rest..));
+            let shared = lock(&self.layers[layer]).pop();
+            if let Some(shared) = shared {
+                *own = shared;
                 *idle -= 1;
                 return own.pop();
             }
-            drop(shared);
             if *idle == self.limits.threads || self.stop.load(Ordering::Relaxed) {
                 self.work.notify_all();
                 return None;
@@ -234,7 +233,7 @@ impl Search<'_> {
                 passed.as_secs_f64(),
                 states as f64 / passed.as_secs_f64(),
                 resident() >> 20,
-                self.layers.iter().map(|layer| lock(layer).len()).collect::<Vec<_>>(),
+                self.layers.iter().map(|layer| lock(layer).len() * SHARE).collect::<Vec<_>>(),
             );
         }
     }

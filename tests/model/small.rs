@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use model::bounds::{Bounds, Faults};
 use model::core::silence::TOLERANCE_PERCENT;
 use model::core::wrong::{self, Wrong};
+use model::dead;
 use model::events::Model;
 use model::exchange::Rule;
 use model::fair::digest;
@@ -97,6 +98,7 @@ fn what_is_taken_for_one_leaves_nothing_out() {
     let runs = [
         bounds(3, 3, NONE),
         bounds(2, 2, Faults { crashes: 1, ..NONE }),
+        bounds(1, 2, Faults { crashes: 2, ..NONE }),
         bounds(2, 2, Faults { lost: 1, deleted: 1, ..NONE }),
         bounds(1, 2, Faults { late: 1, failed: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, ..NONE }),
@@ -114,6 +116,7 @@ fn what_is_taken_for_one_leaves_nothing_out() {
         let missing = Mutex::new(None);
         let all = search_each(&whole, limits(), &|world| {
             let mut stands = *world;
+            dead::forget_in_all(&mut stands);
             reduced.stands_for(&mut stands);
             if !known.contains(&digest(&stands)) {
                 missing.lock().expect("no panic").get_or_insert((*world, stands));
