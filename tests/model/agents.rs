@@ -86,8 +86,9 @@ pub struct Reaction {
 }
 
 impl Agent {
+    /// One that has done nothing yet is as one that has come to rest again.
     pub fn new(index: usize, there: bool) -> Agent {
-        Agent {
+        let mut agent = Agent {
             index,
             object: if there { Object::There } else { Object::Gone },
             ended: !there,
@@ -101,7 +102,9 @@ impl Agent {
             old_sight: None,
             unreported: None,
             reported: None,
-        }
+        };
+        requests::renumber(&mut agent);
+        agent
     }
 
     pub fn observed(&self) -> PodSeen {

@@ -6,8 +6,9 @@ use crate::core::failover::{Evidence, Record};
 use crate::core::ids::FencingToken;
 use crate::core::wrong::{self, Wrong};
 use crate::events::Model;
+use crate::exchange::Grant;
 use crate::interned::Interned;
-use crate::jobs::{Job, Told};
+use crate::jobs::{self, Job, Told};
 use crate::operators::{self, Pending, Round, Turn};
 use crate::pods;
 use crate::world::*;
@@ -18,8 +19,21 @@ pub fn forget(model: &Model, world: &mut World) {
         lease_age(world);
         waits(world);
     }
+    late_jobs(model, world);
     uptimes(model, world);
     reports(model, world);
+}
+
+/// Where there is a Job already, a late request to make it does nothing, and it stays as long as that is on its way.
+fn late_jobs(model: &Model, world: &mut World) {
+    let is_there = |grant: Grant| world.jobs.iter().any(|job| job.grant.token == grant.token);
+    for operator in &mut world.operators {
+        if matches!(operator.late, Some(Pending::Job(grant, _)) if is_there(grant)) {
+            *operator = operators::after(model, *operator, Turn::LateWriteArrives);
+        }
+    }
+    // Nobody may ask for it any more.
+    jobs::forget(world);
 }
 
 /// What no decision depends on that comes up within bounds. Of evidence it is only asked whether the holder released, or

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::bounds::Faults;
 use crate::core::agent::Stage;
 use crate::core::lease::Permit;
 use crate::events::{Event, Model};
-use crate::hashing::{ByDigest, long_digest, shard};
+use crate::hashing::{self, ByDigest, combined, shard};
+use crate::interned::Interned;
 use crate::operators::Round;
 use crate::world::*;
 
@@ -41,7 +41,19 @@ impl Default for Fair {
 
 /// A state's digest, whatever went wrong on the way to it.
 pub fn digest(world: &World) -> u128 {
-    long_digest(&World { spent: Faults::default(), ..*world })
+    let World { lease, lease_age, record, operators, agents, jobs, waits, exchange, asked, spent: _ } = world;
+    combined([
+        lease.map_or(0, Interned::digest),
+        record.digest(),
+        operators[0].digest(),
+        operators[1].digest(),
+        agents[0].digest(),
+        agents[1].digest(),
+        agents[2].digest(),
+        jobs.digest(),
+        waits.digest(),
+        hashing::digest(&(lease_age, exchange, asked)),
+    ])
 }
 
 impl Fair {

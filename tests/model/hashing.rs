@@ -9,10 +9,29 @@ pub fn digest<T: Hash + ?Sized>(value: &T) -> u64 {
     FixedState::default().hash_one(value)
 }
 
-/// Twice as long, for what is compared by its digest alone.
-pub fn long_digest<T: Hash + ?Sized>(value: &T) -> u128 {
-    let other = FixedState::with_seed(1).hash_one(value);
-    u128::from(other) << 64 | u128::from(digest(value))
+/// A longer digest of several, for what is compared by it alone: the sum of what each comes to with a factor of its own.
+/// Where one of them alone differs, so does the sum.
+pub fn combined<const N: usize>(digests: [u64; N]) -> u128 {
+    let factors = const { factors::<N>() };
+    digests
+        .into_iter()
+        .zip(factors)
+        .fold(0, |sum, (digest, factor)| sum.wrapping_add(factor.wrapping_mul(digest.into())))
+}
+
+/// Odd numbers that look random (splitmix64).
+const fn factors<const N: usize>() -> [u128; N] {
+    let mut factors = [0; N];
+    let mut state = 0_u64;
+    let mut at = 0;
+    while at < 2 * N {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        factors[at / 2] = factors[at / 2] << 64 | (mixed ^ (mixed >> 31)) as u128 | 1;
+        at += 1;
+    }
+    factors
 }
 
 /// One of so many parts of a table, by bits of a digest that a map does not use until it is very large.

@@ -83,6 +83,14 @@ impl Part for Operator {
     }
 }
 
+impl Part for Vec<Pending> {
+    crate::table!(Vec<Pending>);
+
+    fn name(&mut self, names: &mut dyn Names) {
+        self.iter_mut().for_each(|write| pending(write, names));
+    }
+}
+
 impl Part for Agent {
     crate::table!(Agent);
 

@@ -33,6 +33,15 @@ pub struct Operator {
     pub late: Option<Pending>,
 }
 
+/// What an operator knows beside what a round reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Known {
+    pub fenced: Option<Epoch>,
+    pub up: u8,
+    pub watch_hangs: Option<u8>,
+    pub kept_timer: Option<u8>,
+}
+
 /// How far an operator's round has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Round {
@@ -66,6 +75,8 @@ pub enum Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Turn {
     Ticks,
+    /// It decides on these writes; whether the Lease is still as it has fenced it.
+    Decides(Interned<Vec<Pending>>, bool),
     LeaseChanges,
     StatusChanges,
     /// Its next write leaves it.
@@ -87,6 +98,11 @@ pub fn after(model: &Model, operator: Interned<Operator>, turn: Turn) -> Interne
     model.turns.get((operator, turn), || {
         let mut next = (*operator).clone();
         match turn {
+            Turn::Decides(writes, fenced) => {
+                (next.watch_hangs, next.kept_timer) = (None, None);
+                next.round = if writes.is_empty() { Round::Idle } else { Round::Writing(writes.to_vec()) };
+                next.fenced = next.fenced.filter(|_| fenced);
+            }
             Turn::Ticks => tick(&mut next, model.bounds.wait_ticks()),
             Turn::LeaseChanges => lease_changes(&mut next),
             Turn::StatusChanges => status_changes(&mut next),
@@ -111,6 +127,11 @@ fn take_first(operator: &mut Operator) -> Option<Pending> {
 }
 
 impl Operator {
+    pub fn known(&self) -> Known {
+        let Operator { fenced, up, watch_hangs, kept_timer, .. } = *self;
+        Known { fenced, up, watch_hangs, kept_timer }
+    }
+
     /// Its next write.
     fn first(&self) -> Option<Pending> {
         if let Round::Writing(writes) = &self.round { writes.first().copied() } else { None }
@@ -187,19 +208,18 @@ pub fn decides(model: &Model, world: &mut World, i: usize, overdue: bool, counts
         return false;
     }
     let outcome = |overdue: bool| {
-        let key = (operator, sight, overdue);
-        model.decisions.get(key, || decide_on(&model.bounds, &operator, &sight, overdue))
+        let known = operator.known();
+        let decided = model.decisions.get((known, sight, overdue), || decide_on(&model.bounds, known, &sight, overdue));
+        (decided, after(model, operator, Turn::Decides(decided.writes, decided.fenced)))
     };
-    let decided = outcome(overdue);
+    let (decided, next) = outcome(overdue);
     counts.inspect(|counts| counts.phase(decided.phase));
-    if overdue && decided.operator == outcome(false).operator {
+    if overdue && next == outcome(false).1 {
         return false;
     }
-    world.operators[i] = decided.operator;
-    if let Round::Writing(writes) = &decided.operator.round {
-        let makes = |pending: &Pending| if let Pending::Job(grant, _) = pending { Some(*grant) } else { None };
-        writes.iter().find_map(makes).into_iter().for_each(|grant| jobs::waits_anew(world, grant));
-    }
+    world.operators[i] = next;
+    let makes = |pending: &Pending| if let Pending::Job(grant, _) = pending { Some(*grant) } else { None };
+    decided.writes.iter().find_map(makes).into_iter().for_each(|grant| jobs::waits_anew(world, grant));
     true
 }
 

@@ -99,6 +99,7 @@ fn what_is_taken_for_one_leaves_nothing_out() {
         bounds(3, 3, NONE),
         bounds(2, 2, Faults { crashes: 1, ..NONE }),
         bounds(1, 2, Faults { crashes: 2, ..NONE }),
+        bounds(2, 2, Faults { crashes: 1, lost: 1, ..NONE }),
         bounds(2, 2, Faults { lost: 1, deleted: 1, ..NONE }),
         bounds(1, 2, Faults { late: 1, failed: 1, ..NONE }),
         bounds(2, 2, Faults { pods: 1, asked: 1, ..NONE }),
