@@ -9,6 +9,7 @@ use crate::core::silence::{GUARD, TOLERANCE_PERCENT, required_silence};
 use crate::events::{Event, Model};
 use crate::exchange::Rule;
 use crate::fair::MOST_STEPS;
+use crate::properties;
 use crate::search::Found;
 use crate::world::*;
 
@@ -60,7 +61,22 @@ pub fn shortest(bounds: Bounds, one_in: u64, rule: Option<Rule>) -> (usize, Opti
     let checker = model.checker().finish_when(wanted).spawn_bfs().join();
     let found = checker.discoveries().into_iter().map(|(rule, path)| (rule, path.into_actions()));
     let found = found.filter(|(name, _)| rule.is_none_or(|rule| rule.name() == *name));
+    let found = found.map(|(name, path)| (name, until_broken(checker.model(), name, path)));
     (checker.unique_state_count(), found.min_by_key(|(_, path)| path.len()))
+}
+
+/// The way to where the rule is broken first: stateright goes on for a while.
+fn until_broken(model: &Model, name: &str, mut path: Vec<Event>) -> Vec<Event> {
+    let rule = Rule::ALL.into_iter().find(|rule| rule.name() == name).expect("it is a rule's name");
+    let mut world = model.first();
+    let breaks = |event: &Event| {
+        world = model.after(&world, *event, None).expect("it happened before");
+        !properties::holds(rule, model, &world)
+    };
+    if let Some(last) = path.iter().position(breaks) {
+        path.truncate(last + 1);
+    }
+    path
 }
 
 /// Prints the way to a broken rule.
