@@ -12,6 +12,7 @@ use crate::core::lease::Permit;
 use crate::events::{Event, Model};
 use crate::hashing::{self, ByDigest, combined, shard};
 use crate::interned::Interned;
+use crate::known::Short;
 use crate::operators::Round;
 use crate::world::*;
 
@@ -27,7 +28,7 @@ const SHARDS: usize = 64;
 pub struct Fair {
     /// One state in so many is looked at, by its digest; 0: none.
     pub one_in: u64,
-    known: Vec<Mutex<HashMap<u64, u16, ByDigest>>>,
+    known: Vec<Mutex<HashMap<Short, u16, ByDigest>>>,
     pub looked_at: AtomicU64,
     pub longest: AtomicU64,
 }
@@ -70,7 +71,7 @@ impl Fair {
 
     fn steps(&self, model: &Model, world: &World) -> Option<u16> {
         let mut walk = Walk { model, world: *world, steps: 0, told: None };
-        let mut met: Vec<(u64, u16)> = Vec::new();
+        let mut met: Vec<(u128, u16)> = Vec::new();
         let mut round = 0;
         let all = loop {
             if walk.is_settled() {
@@ -78,7 +79,7 @@ impl Fair {
             }
             // Not within rounds, in which everybody has a turn.
             model.stands_for(&mut walk.world);
-            let here = digest(&walk.world) as u64;
+            let here = digest(&walk.world);
             if let Some(left) = self.recall(here) {
                 break walk.steps + left;
             }
@@ -90,7 +91,7 @@ impl Fair {
             walk.round(round % GIVES_UP_EVERY == 0);
         };
         for (place, steps) in met {
-            self.shard(place).insert(place, all - steps);
+            self.shard(place).insert(Short::of(place), all - steps);
         }
         (all <= MOST_STEPS).then_some(all)
     }
@@ -105,12 +106,12 @@ impl Fair {
         (walk.told.unwrap_or_default(), walk.world)
     }
 
-    fn recall(&self, place: u64) -> Option<u16> {
-        self.shard(place).get(&place).copied()
+    fn recall(&self, place: u128) -> Option<u16> {
+        self.shard(place).get(&Short::of(place)).copied()
     }
 
-    fn shard(&self, place: u64) -> std::sync::MutexGuard<'_, HashMap<u64, u16, ByDigest>> {
-        self.known[shard(place, SHARDS)].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, place: u128) -> std::sync::MutexGuard<'_, HashMap<Short, u16, ByDigest>> {
+        self.known[shard(place as u64, SHARDS)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

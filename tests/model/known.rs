@@ -29,11 +29,11 @@ pub struct Known {
 }
 
 /// 96 bits of a digest.
-#[derive(PartialEq, Eq)]
-struct Short([u32; 3]);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Short([u32; 3]);
 
 impl Short {
-    fn of(digest: u128) -> Self {
+    pub fn of(digest: u128) -> Self {
         Self([digest as u32, (digest >> 32) as u32, (digest >> 64) as u32])
     }
 }

@@ -21,7 +21,7 @@ fn parts() -> Vec<Bounds> {
         of(3, Faults { crashes: 1, lost: 1, deleted: 1, ..faults }),
         of(3, Faults { lost: 2, deleted: 1, ..faults }),
         of(3, Faults { crashes: 2, deleted: 1, ..faults }),
-        of(2, Faults { crashes: 2, lost: 1, ..faults }),
+        of(3, Faults { crashes: 2, lost: 1, ..faults }),
         of(2, Faults { late: 1, deleted: 1, grants: 2, ..faults }),
     ]
 }
