@@ -137,7 +137,7 @@ fn a_resume_hook_that_failed_is_called_again_for_as_long_as_trading_goes_on() {
 
 #[test]
 fn an_agent_that_has_nothing_else_to_do_wakes_to_repeat_a_call() {
-    let mut world = with_hooks(false).active().pausing();
+    let mut world = with_hooks(false).with(|setup| setup.plan.pause = AGAIN * 3).active().pausing();
     world.ended(false);
     let at = world.now.plus(AGAIN);
     world.state.hold.as_mut().unwrap().terms.on_api_server_loss = OnApiServerLoss::Continue;

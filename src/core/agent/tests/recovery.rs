@@ -236,3 +236,57 @@ fn a_deadline_passes_over_a_restart_for_a_check() {
     world.feed(Input::Swept);
     assert!(!world.effects.iter().any(is_start), "{:?}", world.effects);
 }
+
+const NEVER: Mono = Mono::both(u64::MAX);
+
+/// An agent that never renews, so that only a remedy that waits can wake it.
+fn never_renewing(remedies: &[OwnRemedy]) -> World {
+    let mut world = world(remedies).active();
+    let hold = world.state.hold.as_mut().expect("it trades");
+    hold.terms.on_api_server_loss = OnApiServerLoss::Continue;
+    hold.next_write = NEVER;
+    world
+}
+
+#[test]
+fn a_remedy_that_has_to_wait_wakes_the_agent_and_one_that_need_not_does_not() {
+    let mut world = never_renewing(&[OwnRemedy::Hook(0), OwnRemedy::Hook(1)]);
+    let begun = world.now;
+    world.checks(Is::Failing, Is::Passing);
+    assert_eq!(wake_at(&world.state), Some(NEVER), "a hook is under way");
+    world.feed(Input::Recovered);
+    assert_eq!(wake_at(&world.state), Some(begun.plus(Duration::from_secs(30))));
+    world.checks(Is::Passing, Is::Passing);
+    assert_eq!(wake_at(&world.state), Some(NEVER), "nothing fails");
+    world.checks(Is::Failing, Is::Passing);
+    world.state.hold.as_mut().expect("it trades").stage = Stage::Promoting;
+    assert_eq!(wake_at(&world.state), Some(NEVER), "the bot does not trade");
+}
+
+#[test]
+fn a_rule_begins_anew_exactly_when_its_period_is_over() {
+    let mut world = never_renewing(&[OwnRemedy::Hook(0)]);
+    world.checks(Is::Failing, Is::Passing);
+    world.feed(Input::Recovered);
+    world.checks(Is::Passing, Is::Passing);
+    world.pass(3_599_999);
+    assert_eq!(world.state.recovery.taken.len(), 1);
+    world.pass(1);
+    assert!(world.state.recovery.taken.is_empty());
+}
+
+#[test]
+fn nothing_is_done_for_a_bot_that_does_not_trade_yet() {
+    let mut world = world(&[OwnRemedy::Hook(0)]).with(|setup| setup.promote_hook = true).claimed();
+    world.permit(Permit::Trade);
+    world.feed(Input::Started);
+    world.state.health.verdicts = vec![Verdict {
+        check: PRICE,
+        failing: true,
+        doubted: false,
+        since: Wall(0),
+        error: "$.price is missing.".into(),
+    }];
+    world.feed(Input::Tick);
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Tell(_))), "{:?}", world.effects);
+}

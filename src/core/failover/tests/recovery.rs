@@ -113,6 +113,7 @@ fn a_rule_that_suspends_waits_for_a_person_whatever_standbys_say() {
     }
     world.run(S(120));
     assert_eq!((world.record.phase, world.trader()), (Phase::Maintenance, None));
+    assert!(world.record.message.contains("its rule blind says that trading stops then"), "{}", world.record.message);
     world.ask("f", OperationKind::Failover, None);
     world.until_active(S(5));
 }
