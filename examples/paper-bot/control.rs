@@ -1,5 +1,5 @@
-//! How tests make the bot misbehave: `POST /control/crash`, `/hang`, `/ignore-sigterm`, `/daemonise`; and how a step of
-//! its stop makes it place no more orders: `/pause`. What health checks see is in `vitals`.
+//! How tests make the bot misbehave: `POST /control/crash`, `/hang`, `/ignore-sigterm`, `/daemonise`; and how hooks and
+//! steps of its stop make it place no more orders and go on: `/pause`, `/resume`. What health checks see is in `vitals`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +21,7 @@ pub struct Controls(Arc<Asked>);
 #[derive(Debug, Default)]
 struct Asked {
     ignore_sigterm: AtomicBool,
-    hang: AtomicBool,
+    hang: watch::Sender<bool>,
     daemonise: Notify,
     daemonised: Notify,
     /// An order is being placed.
@@ -39,11 +39,17 @@ impl Controls {
     }
 
     pub fn hang(&self) {
-        self.0.hang.store(true, Ordering::Relaxed);
+        self.0.hang.send_replace(true);
     }
 
     pub fn hangs(&self) -> bool {
-        self.0.hang.load(Ordering::Relaxed)
+        *self.0.hang.borrow()
+    }
+
+    /// Waits until the bot does not hang any more.
+    pub async fn resumed(&self) {
+        // The sender is there for as long as the controls are.
+        let _ = self.0.hang.subscribe().wait_for(|hangs| !hangs).await;
     }
 
     pub fn vitals(&self) -> &Vitals {
@@ -80,6 +86,7 @@ pub fn router(controls: Controls) -> Router {
         .route("/control/crash", post(crash))
         .route("/control/hang", post(hang))
         .route("/control/pause", post(pause))
+        .route("/control/resume", post(resume))
         .route("/control/ignore-sigterm", post(ignore_sigterm))
         .route("/control/daemonise", post(daemonise))
         .route("/control/blind", post(vitals::blind))
@@ -107,6 +114,11 @@ async fn pause(State(controls): State<Controls>) -> &'static str {
     // The sender is there for as long as the controls are.
     let _ = controls.0.placing.subscribe().wait_for(|placing| !placing).await;
     "no order is placed any more, and none is on its way\n"
+}
+
+async fn resume(State(controls): State<Controls>) -> &'static str {
+    controls.0.hang.send_replace(false);
+    "trading goes on\n"
 }
 
 async fn ignore_sigterm(State(controls): State<Controls>) -> &'static str {

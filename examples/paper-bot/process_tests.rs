@@ -155,6 +155,20 @@ async fn sigterm_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn told_to_pause_and_to_resume_it_trades_on_under_its_token() {
+    let exchange = Exchange::start();
+    let mut bot = Bot::start(&exchange, "", &[]);
+    bot.pid();
+    exchange.order("token=3000&since=0").await;
+    bot.control("pause").await;
+    exchange.until_silent().await;
+    let silent = exchange.newest().await;
+    bot.control("resume").await;
+    exchange.order(&format!("token=3000&since={silent}")).await;
+    assert_eq!(exchange.get("/audit").await["ok"], true);
+}
+
+#[tokio::test]
 async fn told_to_pause_and_to_cancel_it_leaves_nothing_open() {
     let exchange = Exchange::start();
     let mut bot = Bot::start(&exchange, "", &[]);

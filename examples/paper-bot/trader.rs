@@ -33,8 +33,12 @@ pub async fn trade(options: &Options, mut role: watch::Receiver<Role>, controls:
         if !now.active || controls.hangs() {
             // A standby's connection is there before it is needed. Whether that works is seen when it is.
             let _ = desk.connect().await;
-            if role.changed().await.is_err() {
-                return Ok(());
+            let hangs = controls.hangs();
+            tokio::select! {
+                changed = role.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+                () = controls.resumed(), if hangs => {}
             }
             tick.reset_immediately();
             continue;

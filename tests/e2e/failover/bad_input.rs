@@ -1,7 +1,7 @@
 //! What is wrong in a resource ends in a condition with a sentence, and the active trades on.
 
 use serde_json::json;
-use tradingbot::api::bot_status::{Phase, TradingBotStatus};
+use tradingbot::api::bot_status::{Phase, StepResult, TradingBotStatus};
 
 use crate::harness::*;
 
@@ -70,6 +70,8 @@ fn promote_hook_that_never_returns_is_given_up() {
             })
             .await;
         assert_ne!(status.phase, Phase::Active);
+        let called = status.failover.current.as_ref().and_then(|current| current.promote_hook.as_ref());
+        assert_eq!(called.map(|hook| hook.result), Some(StepResult::TimedOut), "{called:?}");
         let available = status.conditions.iter().find(|c| c.type_ == "Available").expect("a condition");
         assert_eq!((available.status.as_str(), &available.message), ("False", &status.message));
         assert!(status.message.ends_with('.'), "{}", status.message);

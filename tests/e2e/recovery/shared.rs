@@ -60,7 +60,11 @@ pub async fn redis_away(world: &World, away: Duration, pace: Pace) -> f64 {
     let script = "exec redis-server --save '' --dir /data --protected-mode no";
     server.start("ghcr.io/tradingbot-io/tradingbot-test-redis:7", script, "redis").await;
     let cache = shared(check("cache", json!({"redis": {"host": server.address, "role": "Primary"}})));
-    server_away(world, &server, checked(json!([pace.of(cache)])), away + pace.wait).await
+    // One that goes by what it is told alone: after the first hook it trades on only after the second.
+    let hook = |path: &str| json!({"http": {"port": 9000, "path": path}, "timeoutSeconds": 5});
+    let hooks = json!({"pause": hook("/control/pause"), "resume": hook("/control/resume")});
+    let manifest = checked(json!([pace.of(cache)])).with("/spec/hooks", hooks);
+    server_away(world, &server, manifest, away + pace.wait).await
 }
 
 pub async fn postgres_away(world: &World, away: Duration, pace: Pace) -> f64 {
