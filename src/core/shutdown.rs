@@ -67,3 +67,15 @@ pub struct Shutdown {
     /// Its steps, in order.
     pub steps: Vec<StepReport>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_shown_as_it_is_written() {
+        for result in [StepResult::Succeeded, StepResult::Failed, StepResult::TimedOut, StepResult::Skipped] {
+            assert_eq!(serde_json::to_value(result).unwrap(), result.as_str());
+        }
+    }
+}

@@ -106,5 +106,12 @@ mod tests {
             assert!(Decimal::parse(text).is_none(), "{text}");
         }
         assert!(Decimal::parse(&"9".repeat(MOST_DIGITS + 1)).is_none());
+        assert!(Decimal::parse(&format!("1e{}", LARGEST_EXPONENT + 1)).is_none());
+    }
+
+    #[test]
+    fn the_longest_and_the_largest_are_read() {
+        assert!(of(&"9".repeat(MOST_DIGITS)) < of(&format!("1e{LARGEST_EXPONENT}")));
+        assert_ne!(of("1"), of("2"));
     }
 }

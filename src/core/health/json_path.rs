@@ -176,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_path_is_read() {
+        let longest = format!("$.{}", "a".repeat(LONGEST - 2));
+        assert!(JsonPath::parse(&longest).is_ok());
+        assert!(JsonPath::parse(&format!("{longest}a")).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_followed_is_refused_with_the_reason() {
         for (path, why) in [
             ("", "does not begin with $"),

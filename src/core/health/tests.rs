@@ -230,3 +230,11 @@ fn a_verdict_about_a_check_that_is_not_there_is_of_no_consequence() {
     assert_eq!(strange.failing(&[check("price")]).count(), 0);
     assert_eq!(noted(&note(&[check("price")], &strange)).unwrap()[0].standing(), Standing::Unknown);
 }
+
+#[test]
+fn why_a_check_speaks_against_a_pod_is_a_sentence() {
+    let at = Wall(1_795_521_600_000);
+    let sentence = super::fails("price", at, "$.price is missing.");
+    assert_eq!(sentence, "Check price fails since 2026-11-24T12:00:00Z: $.price is missing.");
+    assert_eq!(super::has_not_passed("price"), "Check price has not passed yet.");
+}
