@@ -169,6 +169,26 @@ pub mod tests {
     }
 
     #[test]
+    fn what_an_agent_does_about_a_check_scrolls_by_once_and_again_when_it_has_helped() {
+        let with = |result: &str| {
+            let remedy = serde_json::json!({"time": "2026-11-18T09:00:00Z", "pod": "doge-0", "epoch": 7, "rule": "blind",
+                "type": "Hook", "check": "price", "result": result, "message": "It is missing."});
+            let mut status = status(Phase::Active, None, vec![]);
+            status.health = Some(serde_json::from_value(serde_json::json!({"remedies": [remedy]})).unwrap());
+            status
+        };
+        let (quiet, done, helped) = (status(Phase::Active, None, vec![]), with("Unknown"), with("Helped"));
+        let told = |before, now| news("doge", Some(before), now, at(1_000).0);
+        let line = |what: &str| {
+            format!("09:00:01.000  doge  Hook called on doge-0 by the rule blind: {what} (price: It is missing.)")
+        };
+        assert_eq!(told(&quiet, &done), [line("not known whether it helped")]);
+        assert_eq!(told(&done, &helped), [line("it helped")]);
+        assert!(told(&helped, &helped).is_empty());
+        assert!(news("doge", None, &helped, at(1_000).0).iter().all(|line| !line.contains("Hook")), "that is the past");
+    }
+
+    #[test]
     fn a_failover_scrolls_by_step_by_step() {
         let readings = [
             status(Phase::Active, None, Vec::new()),
