@@ -48,22 +48,24 @@ pub fn status(
             }
         })
         .collect();
-    let remedies = remedies(record, seen, before);
+    let remedies = remedies(seen, before);
     (!checks.is_empty()).then_some(HealthStatus { checks, remedies })
 }
 
-/// The last remedies that agents took: those that were known, and what the Lease says now.
-fn remedies(record: &Record, seen: &Observation, before: Option<&HealthStatus>) -> Vec<RemedyStatus> {
+/// The last remedies that agents took: those that were known, and what the Lease says now. It says so to the end, when it
+/// is released and names nobody any more.
+fn remedies(seen: &Observation, before: Option<&HealthStatus>) -> Vec<RemedyStatus> {
     let mut all = before.map(|before| before.remedies.clone()).unwrap_or_default();
-    let told =
-        record.trading.as_ref().zip(seen.lease.as_ref()).filter(|(ledger, lease)| lease.epoch == Some(ledger.epoch));
-    let Some((ledger, lease)) = told else { return all };
+    let Some((lease, epoch)) = seen.lease.as_ref().and_then(|lease| Some((lease, lease.epoch?))) else { return all };
+    let uid = lease.boot.as_ref().map(|boot| &boot.pod_uid);
+    let pod = seen.pods.iter().find(|pod| Some(&pod.uid) == uid).map(|pod| &pod.name);
+    let pod = lease.holder.as_ref().map(|holder| &holder.name).or(pod);
     for said in heard(&lease.recovery) {
         let Ok(time) = said.time.parse().map(Time) else { continue };
         let remedy = RemedyStatus {
             time,
-            pod: ledger.pod.name.clone(),
-            epoch: ledger.epoch.0,
+            pod: pod.cloned().unwrap_or_default(),
+            epoch: epoch.0,
             rule: said.rule,
             remedy: said.remedy,
             check: said.check,
@@ -71,7 +73,8 @@ fn remedies(record: &Record, seen: &Observation, before: Option<&HealthStatus>) 
             message: said.message,
         };
         match all.iter_mut().find(|known| is_the_same(known, &remedy)) {
-            Some(known) => *known = remedy,
+            // Whoever has released may be gone.
+            Some(known) => *known = RemedyStatus { pod: std::mem::take(&mut known.pod), ..remedy },
             None => all.insert(0, remedy),
         }
     }
@@ -258,8 +261,12 @@ mod tests {
             crate::core::recovery::told(&[one])
         };
         let told = |note: String, before: Option<&HealthStatus>| {
-            let (record, mut seen) = seen("", AgentState::Promoting);
-            seen.lease.as_mut().unwrap().recovery = note;
+            let (_, mut seen) = seen("", AgentState::Released);
+            let record = Record::default();
+            let lease = seen.lease.as_mut().unwrap();
+            lease.recovery = note;
+            // Once it is released, it names nobody, and nobody is in the ledger.
+            lease.holder = lease.holder.take().filter(|_| before.is_none());
             status(&health(), &record, &seen, before, Timestamp::from_second(1).unwrap()).unwrap()
         };
         let reasons = |before: Option<&HealthStatus>, after: &HealthStatus| {

@@ -235,10 +235,11 @@ impl<M: Machine> Shell<M> {
             // its own deadline, so that it needs no guard.
             self.machine.show(leadership(&self.state), Validity::of(&self.state));
             narrate::changes(&before, &self.state);
+            // Before anything is written: what the Lease says of checks and of remedies goes together.
+            self.remedies.look(&self.setup, &self.state);
             for effect in effects {
                 inputs.extend(self.carry_out(effect));
             }
-            self.remedies.look(&self.setup, &self.state);
         }
         self.machine.publish(Board::of(&self.setup, &self.state, self.problem.as_deref(), self.lost_since));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use serde_json::json;
-use tradingbot::api::bot_status::{Block, Phase, Reason, Remedy, RemedyResult};
+use tradingbot::api::bot_status::{Block, Phase, Reason, Remedy, RemedyResult, RemedyStatus, TradingBotStatus};
 
 use super::cases::until_passing;
 use super::{checked, first_of_another_process, price, quick};
@@ -32,6 +32,13 @@ fn recovery_that_does_not_help_ends_with_people() {
                 let first = first_of_another_process(&bot, &round).await;
                 let moved = first.token != round.order.token;
                 assert_eq!(moved, remedy == 2, "remedy {remedy}: {first:?}");
+                if !moved {
+                    let helped = |of: &RemedyStatus| of.pod == active && of.result == RemedyResult::Helped;
+                    let told = |status: &TradingBotStatus| {
+                        status.health.as_ref().and_then(|health| health.remedies.first()).is_some_and(helped)
+                    };
+                    bot.until("the status says that the restart has helped", SOON, told).await;
+                }
             }
         }
         let held = bot.until_phase(Phase::Maintenance).await;
