@@ -61,7 +61,7 @@ unit: ## tests that need no cluster
 	cargo test --package tradingbot-leadership
 	cargo test --package tradingbot-s3-server
 
-model: ## explore large parts of the model for a state in which two may trade: minutes  [BOUNDS="grants=3" all at once]
+model: ## explore large parts of the model for a state in which two may trade: half an hour  [BOUNDS="grants=3" all at once with three agents]
 	cargo run --package tradingbot-model -- $(BOUNDS)
 
 model-small: ## a small part of it, and that it finds deliberate mistakes
