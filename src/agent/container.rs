@@ -23,7 +23,7 @@ use super::surroundings::Surroundings;
 use super::unsent::{self, OwnTraffic};
 use super::{bypass, canary, clock, health, kill, local_api, sockets};
 use crate::api::agent_config::AgentConfig;
-use crate::core::agent::{Exit, Leadership, PauseHook, State};
+use crate::core::agent::{Exit, Leadership, State};
 use crate::core::gate::Passage;
 use crate::core::health::Verdict;
 use crate::core::lease::OrderPath;
@@ -244,12 +244,7 @@ impl Machine for Container {
         let found = match hook {
             Hook::Promote => self.config.promote.as_ref().map(|call| ("promote", call)),
             Hook::Step(step) => self.config.stop_steps().nth(usize::from(step)),
-            Hook::Pause(PauseHook::Pause) => {
-                self.config.pausing.as_ref().and_then(|of| of.pause.as_ref()).map(|call| ("pause", call))
-            }
-            Hook::Pause(PauseHook::Resume) => {
-                self.config.pausing.as_ref().and_then(|of| of.resume.as_ref()).map(|call| ("resume", call))
-            }
+            Hook::Pause(hook) => self.config.pausing.as_ref().and_then(|pausing| pausing.call(hook)),
             Hook::Recovery(n) => self.config.recovery.hooks.get(usize::from(n)).map(|call| ("recovery", call)),
         };
         let found = found.map(|(name, call)| (name.to_owned(), call.clone()));

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::health_config::CheckConfig;
-use crate::core::agent::Rule;
+use crate::core::agent::{PauseHook, Rule};
 use crate::core::shutdown::DEMOTE;
 
 /// The agent's configuration.
@@ -121,6 +121,16 @@ pub struct PausingConfig {
     pub resume: Option<HookCall>,
     /// So long after one that failed it is called again.
     pub again_seconds: u64,
+}
+
+impl PausingConfig {
+    /// What is called for one of them, and its name.
+    pub fn call(&self, hook: PauseHook) -> Option<(&'static str, &HookCall)> {
+        match hook {
+            PauseHook::Pause => self.pause.as_ref().map(|call| ("pause", call)),
+            PauseHook::Resume => self.resume.as_ref().map(|call| ("resume", call)),
+        }
+    }
 }
 
 /// An agent tries for this many seconds to read the credentials; then the promotion has failed.

@@ -78,6 +78,13 @@ pub struct TradingBotStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl TradingBotStatus {
+    /// What agents did by themselves about checks that failed, newest first.
+    pub fn remedies(&self) -> &[RemedyStatus] {
+        self.health.as_ref().map_or(&[], |health| &health.remedies)
+    }
+}
+
 /// Who may be trading; written before the permit, cleared by evidence alone (design, rule 1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

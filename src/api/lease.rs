@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde::{Deserialize, Serialize};
 
 use super::names::lease as key;
+use crate::core::fitting::fitting;
 use crate::core::ids::{BootId, Epoch, FencingToken, PodRef};
 use crate::core::lease::{AgentState, LeaseRecord, OnApiServerLoss, OrderPath, Permit, Revoke, Terms};
 use crate::core::shutdown::{MOST_STEPS, StepReport};
@@ -113,23 +114,17 @@ pub fn shutdown_text(steps: &[StepReport]) -> String {
     if steps.is_empty() {
         return String::new();
     }
-    let text = |kept| steps.iter().map(|step| kept_of(step, kept)).collect::<Vec<_>>();
-    shortened(text, LONGEST_SHUTDOWN)
+    let with = |kept| steps.iter().map(|step| kept_of(step, kept)).collect::<Vec<_>>();
+    fitting(LONGEST_SHUTDOWN, &KEPT_OF_MESSAGES, with)
 }
 
 /// What the annotation says of the promote hook.
 pub fn promotion_text(step: &StepReport) -> String {
-    shortened(|kept| kept_of(step, kept), LONGEST_PROMOTION)
+    fitting(LONGEST_PROMOTION, &KEPT_OF_MESSAGES, |kept| kept_of(step, kept))
 }
 
 fn kept_of(step: &StepReport, kept: usize) -> StepReport {
     StepReport { message: cut(&step.message, kept), ..step.clone() }
-}
-
-/// The first text of at most so many bytes. Empty: names and results alone are longer, as no agent's are.
-fn shortened<T: Serialize>(with_messages: impl Fn(usize) -> T, longest: usize) -> String {
-    let text = |kept| serde_json::to_string(&with_messages(kept)).unwrap_or_default();
-    KEPT_OF_MESSAGES.into_iter().map(text).find(|text| text.len() <= longest).unwrap_or_default()
 }
 
 /// A text that no agent of ours would have written says nothing.

@@ -74,7 +74,7 @@ pub fn detail(bot: &TradingBot, now: Timestamp) -> String {
         let _ = writeln!(text, "    {}", hook_results(&last.steps));
         step_lines(&last.steps, &mut text);
     }
-    remedies::section(status.health.as_ref().map_or(&[], |health| &health.remedies), now, &mut text);
+    remedies::section(status.remedies(), now, &mut text);
     if let Some(current) = &status.failover.current {
         text.push_str("\nUnder way\n");
         move_lines(current, now, &mut text);

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::remedies::sentence;
 use super::times::{between, clock, seconds};
-use crate::api::bot_status::{MoveStatus, RemedyStatus, StepReport, StepResult, TradingBotStatus};
+use crate::api::bot_status::{MoveStatus, StepReport, StepResult, TradingBotStatus};
 
 /// One step of a move that was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub fn news(bot: &str, before: Option<&TradingBotStatus>, now: &TradingBotStatus
             lines.push((step.at.0, format!("{}  {bot}  +{}  {}", clock(step.at.0), step.after, step.what)));
         }
     }
-    for of in remedies(now).iter().filter(|of| !first && !remedies(before).contains(of)) {
+    for of in now.remedies().iter().filter(|of| !first && !before.remedies().contains(of)) {
         lines.push((read_at, format!("{}  {bot}  {} ({}: {})", clock(read_at), sentence(of), of.check, of.message)));
     }
     if first || before.phase != now.phase || before.blocked != now.blocked {
@@ -112,10 +112,6 @@ pub fn news(bot: &str, before: Option<&TradingBotStatus>, now: &TradingBotStatus
     }
     lines.sort_by_key(|(at, _)| *at);
     lines.into_iter().map(|(_, line)| line).collect()
-}
-
-fn remedies(status: &TradingBotStatus) -> &[RemedyStatus] {
-    status.health.as_ref().map_or(&[], |health| &health.remedies)
 }
 
 /// A move keeps its beginning, whatever else becomes of it.

@@ -154,14 +154,12 @@ impl Applier<'_> {
         if bot.status.as_ref() == Some(&status) {
             return Ok(());
         }
-        let health = |status: &Option<TradingBotStatus>| status.as_ref().and_then(|status| status.health.clone());
-        let before = health(&bot.status);
+        let news = health::news(bot.status.as_ref().map_or(&[], TradingBotStatus::remedies), status.remedies());
         bot.status = Some(status);
         self.leadership.check()?;
         let bots = self.api::<TradingBot>();
         let name = bot.metadata.name.clone().unwrap_or_default();
         call(bots.replace_status(&name, &PostParams::default(), &bot)).await?;
-        let news = health::news(before.as_ref(), health(&bot.status).as_ref());
         self.events.publish(&bot.object_ref(&()), news);
         Ok(())
     }

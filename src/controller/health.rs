@@ -88,11 +88,9 @@ fn is_the_same(one: &RemedyStatus, other: &RemedyStatus) -> bool {
 }
 
 /// What a status tells of remedies that the one before did not: that one was taken, and what came of it.
-pub fn news(before: Option<&HealthStatus>, after: Option<&HealthStatus>) -> Vec<Event> {
-    let known = before.map(|before| before.remedies.as_slice()).unwrap_or_default();
-    let now = after.map(|after| after.remedies.as_slice()).unwrap_or_default();
+pub fn news(before: &[RemedyStatus], after: &[RemedyStatus]) -> Vec<Event> {
     let mut events = Vec::new();
-    for of in now.iter().rev() {
+    for of in after.iter().rev() {
         let RemedyStatus { pod, rule, check, message, .. } = of;
         let done = match of.remedy {
             Remedy::Hook => "a recovery hook was called at",
@@ -102,7 +100,7 @@ pub fn news(before: Option<&HealthStatus>, after: Option<&HealthStatus>) -> Vec<
             let action = format!("Epoch{}", of.epoch);
             events.push(Event { type_, reason: reason.into(), action, note: Some(note), secondary: None });
         };
-        let was = known.iter().find(|known| is_the_same(known, of));
+        let was = before.iter().find(|known| is_the_same(known, of));
         if was.is_none() {
             let note = format!("The check {check} failed, and by the rule {rule} {done} {pod}: {message}");
             tell(EventType::Warning, "RemedyTaken", note);
@@ -270,7 +268,8 @@ mod tests {
             status(&health(), &record, &seen, before, Timestamp::from_second(1).unwrap()).unwrap()
         };
         let reasons = |before: Option<&HealthStatus>, after: &HealthStatus| {
-            news(before, Some(after)).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+            let known = before.map_or(&[][..], |before| &before.remedies);
+            news(known, &after.remedies).into_iter().map(|event| event.reason).collect::<Vec<_>>()
         };
         let first = told(note(1, RemedyResult::Unknown), None);
         assert_eq!((first.remedies.len(), first.remedies[0].pod.as_str(), first.remedies[0].epoch), (1, "doge-0", 3));

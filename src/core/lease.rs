@@ -2,8 +2,8 @@
 //!
 //! Standard fields keep their standard meaning; the rest travels in annotations under `tradingbot.io/`. The operator
 //! alone writes `holder` (to name one), `epoch`, `token`, `permit`, `revoke` and `terms`; the holding agent alone
-//! writes `boot`, `renew`, `state`, `path`, `health`, `recovery`, `reason`,
-//! `shutdown`, `promotion`, and clears `holder` to release.
+//! writes `boot`, `renew`, `state`, `path`, `health`, `recovery`, `reason`, `shutdown`, `promotion`, and clears
+//! `holder` to release.
 
 use std::fmt;
 use std::str::FromStr;

@@ -7,6 +7,7 @@ pub mod account;
 pub mod agent;
 pub mod backup;
 pub mod failover;
+pub mod fitting;
 pub mod gate;
 pub mod health;
 pub mod ids;

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::fitting::{KEPT_OF_ERRORS, fitting};
+
 /// One remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -71,8 +73,6 @@ impl Complaint {
 pub const MOST_REMEDIES: usize = 5;
 /// Bytes of the annotation that tells of them, at most; the admission policy of the chart knows it, too.
 const LONGEST: usize = 2048;
-/// How much of an error is kept: as much as leaves room for all.
-const ERRORS: [usize; 4] = [400, 120, 40, 0];
 
 /// What an agent did by itself about a check that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,12 +112,10 @@ pub fn told(remedies: &[RemedyReport]) -> String {
     if remedies.is_empty() {
         return String::new();
     }
-    let text = |longest: usize| {
-        let cut =
-            |of: &RemedyReport| RemedyReport { message: of.message.chars().take(longest).collect(), ..of.clone() };
-        serde_json::to_string(&remedies.iter().map(cut).collect::<Vec<_>>()).unwrap_or_default()
-    };
-    ERRORS.into_iter().map(text).find(|text| text.len() <= LONGEST).unwrap_or_default()
+    fitting(LONGEST, &KEPT_OF_ERRORS, |kept| {
+        let cut = |of: &RemedyReport| RemedyReport { message: of.message.chars().take(kept).collect(), ..of.clone() };
+        remedies.iter().map(cut).collect::<Vec<_>>()
+    })
 }
 
 /// Reads what [`told`] writes. A text that no agent of ours would have written says nothing.

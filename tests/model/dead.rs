@@ -117,8 +117,8 @@ fn uptimes(model: &Model, world: &mut World) {
     let waits = world.waits.iter().map(|(_, age)| *age).max().unwrap_or(0);
     for operator in &mut world.operators {
         let read = if let Round::ReadRest { age, .. } = operator.round { age } else { 0 };
-        let oldest = waits.max(world.lease_age).max(read).max(operator.watch_hangs.unwrap_or(0));
-        if operator.up >= oldest && operator.up < LONG_UP {
+        let oldest = waits.max(world.lease_age).max(read).max(operator.remembered.watch_hangs.unwrap_or(0));
+        if operator.remembered.up >= oldest && operator.remembered.up < LONG_UP {
             *operator = operators::after(model, *operator, Turn::IsUpForLong);
         }
     }

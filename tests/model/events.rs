@@ -27,7 +27,7 @@ pub type Beside = (Interned<Agent>, Option<Interned<LeaseRecord>>);
 /// A bounded world, with what is remembered about its exploration.
 pub struct Model {
     pub bounds: Bounds,
-    pub decisions: Cache<(operators::Known, Sight, bool), Decided>,
+    pub decisions: Cache<(operators::Remembered, Sight, bool), Decided>,
     pub reactions: Cache<Acting, Option<Reaction>>,
     pub turns: Cache<(Interned<Operator>, operators::Turn), Interned<Operator>>,
     pub agents: Cache<(Interned<Agent>, pods::Turn), Interned<Agent>>,

@@ -68,7 +68,7 @@ impl Part for Operator {
     crate::table!(Operator);
 
     fn name(&mut self, names: &mut dyn Names) {
-        self.fenced.iter_mut().for_each(|epoch| epoch_of(epoch, names));
+        self.remembered.fenced.iter_mut().for_each(|epoch| epoch_of(epoch, names));
         match &mut self.round {
             Round::Idle => {}
             Round::ReadStatus { record, .. } => *record = names.record(*record),

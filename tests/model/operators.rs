@@ -18,6 +18,15 @@ use crate::world::*;
 /// One operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Operator {
+    pub remembered: Remembered,
+    pub round: Round,
+    /// A write that it gave up on and that may still be carried out.
+    pub late: Option<Pending>,
+}
+
+/// What an operator goes by beside what a round reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Remembered {
     /// Its own fencing write for this epoch is the Lease's present version.
     pub fenced: Option<Epoch>,
     /// Ticks since it was started, as far as they matter. Since then its link to the API server is proven, and its waits
@@ -27,18 +36,6 @@ pub struct Operator {
     /// Its watch hangs, and shows a version that is not the Lease's any more; for so many ticks.
     pub watch_hangs: Option<u8>,
     /// For [`Wrong::TimerKeptOverRestart`]: the timer of the operator before it, whatever the Lease has become.
-    pub kept_timer: Option<u8>,
-    pub round: Round,
-    /// A write that it gave up on and that may still be carried out.
-    pub late: Option<Pending>,
-}
-
-/// What an operator knows beside what a round reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Known {
-    pub fenced: Option<Epoch>,
-    pub up: u8,
-    pub watch_hangs: Option<u8>,
     pub kept_timer: Option<u8>,
 }
 
@@ -99,9 +96,9 @@ pub fn after(model: &Model, operator: Interned<Operator>, turn: Turn) -> Interne
         let mut next = (*operator).clone();
         match turn {
             Turn::Decides(writes, fenced) => {
-                (next.watch_hangs, next.kept_timer) = (None, None);
+                (next.remembered.watch_hangs, next.remembered.kept_timer) = (None, None);
                 next.round = if writes.is_empty() { Round::Idle } else { Round::Writing(writes.to_vec()) };
-                next.fenced = next.fenced.filter(|_| fenced);
+                next.remembered.fenced = next.remembered.fenced.filter(|_| fenced);
             }
             Turn::Ticks => tick(&mut next, model.bounds.wait_ticks()),
             Turn::LeaseChanges => lease_changes(&mut next),
@@ -110,8 +107,8 @@ pub fn after(model: &Model, operator: Interned<Operator>, turn: Turn) -> Interne
             Turn::GivesUpWrite => (next.late, next.round) = (take_first(&mut next), Round::Idle),
             Turn::LateWriteArrives => next.late = None,
             Turn::Stops => next.round = Round::Idle,
-            Turn::Fences(epoch) => next.fenced = Some(epoch),
-            Turn::IsUpForLong => next.up = LONG_UP,
+            Turn::Fences(epoch) => next.remembered.fenced = Some(epoch),
+            Turn::IsUpForLong => next.remembered.up = LONG_UP,
         }
         Interned::new(next)
     })
@@ -127,11 +124,6 @@ fn take_first(operator: &mut Operator) -> Option<Pending> {
 }
 
 impl Operator {
-    pub fn known(&self) -> Known {
-        let Operator { fenced, up, watch_hangs, kept_timer, .. } = *self;
-        Known { fenced, up, watch_hangs, kept_timer }
-    }
-
     /// Its next write.
     fn first(&self) -> Option<Pending> {
         if let Round::Writing(writes) = &self.round { writes.first().copied() } else { None }
@@ -194,8 +186,9 @@ fn set_round(world: &mut World, i: usize, round: Round) -> bool {
 }
 
 pub fn watch_hangs(world: &mut World, i: usize) -> bool {
-    let watch_hangs = Some(world.lease_age);
-    world.operators[i] = Interned::new(Operator { watch_hangs, ..(*world.operators[i]).clone() });
+    let mut next = (*world.operators[i]).clone();
+    next.remembered.watch_hangs = Some(world.lease_age);
+    world.operators[i] = Interned::new(next);
     true
 }
 
@@ -204,11 +197,11 @@ pub fn decides(model: &Model, world: &mut World, i: usize, overdue: bool, counts
     let operator = world.operators[i];
     let Some(sight) = Sight::of(world, operator) else { return false };
     let wait = model.bounds.wait_ticks();
-    if overdue && operator.up < wait {
+    if overdue && operator.remembered.up < wait {
         return false;
     }
     let outcome = |overdue: bool| {
-        let known = operator.known();
+        let known = operator.remembered;
         let decided = model.decisions.get((known, sight, overdue), || decide_on(&model.bounds, known, &sight, overdue));
         (decided, after(model, operator, Turn::Decides(decided.writes, decided.fenced)))
     };
@@ -265,9 +258,10 @@ pub fn restarts(world: &mut World, i: usize, in_write: bool) -> bool {
     let before = world.operators[i];
     let late = before.first().filter(|_| in_write).or(before.late);
     let kept = wrong::is(Wrong::TimerKeptOverRestart);
-    let up = if kept { before.up } else { 0 };
+    let up = if kept { before.remembered.up } else { 0 };
     let kept_timer = kept.then_some(world.lease_age);
-    world.operators[i] = Interned::new(Operator { up, kept_timer, late, ..Operator::default() });
+    let remembered = Remembered { up, kept_timer, ..Remembered::default() };
+    world.operators[i] = Interned::new(Operator { remembered, late, ..Operator::default() });
     true
 }
 
@@ -306,12 +300,13 @@ fn is_status(pending: &Pending) -> bool {
 
 /// The Lease has another version.
 pub fn lease_changed(model: &Model, operator: Interned<Operator>) -> Interned<Operator> {
-    let concerned = !matches!(operator.round, Round::Idle) || operator.late.is_some() || operator.fenced.is_some();
+    let concerned =
+        !matches!(operator.round, Round::Idle) || operator.late.is_some() || operator.remembered.fenced.is_some();
     if concerned { after(model, operator, Turn::LeaseChanges) } else { operator }
 }
 
 fn lease_changes(operator: &mut Operator) {
-    operator.fenced = None;
+    operator.remembered.fenced = None;
     match &mut operator.round {
         Round::ReadRest { fresh, .. } => *fresh = false,
         round => cut(round, is_lease),
@@ -353,8 +348,9 @@ fn cut(round: &mut Round, hopeless: fn(&Pending) -> bool) {
 /// A tick passes.
 fn tick(operator: &mut Operator, wait: u8) {
     let later = |ticks: &mut u8| *ticks = (*ticks + 1).min(wait);
-    operator.up = (operator.up + 1).min(LONG_UP);
-    operator.watch_hangs.iter_mut().chain(&mut operator.kept_timer).for_each(later);
+    let remembered = &mut operator.remembered;
+    remembered.up = (remembered.up + 1).min(LONG_UP);
+    remembered.watch_hangs.iter_mut().chain(&mut remembered.kept_timer).for_each(later);
     if let Round::ReadRest { age, .. } = &mut operator.round {
         later(age);
     }

@@ -49,7 +49,7 @@ impl Model {
         when(!writing, Event::GivesUp(i));
         when(idle, Event::ReadsStatus(i));
         when(idle, Event::ReadsRest(i));
-        when(operator.watch_hangs.is_none(), Event::WatchHangs(i));
+        when(operator.remembered.watch_hangs.is_none(), Event::WatchHangs(i));
         when(!writing, Event::Pauses(i));
         when(writing, Event::Writes(i));
         when(writing, Event::WriteTimesOut(i));

@@ -13,7 +13,7 @@ use crate::dead;
 use crate::exchange::Grant;
 use crate::interned::Interned;
 use crate::jobs::{self, Job};
-use crate::operators::{Known, Operator, Pending, PodSeen, PodsSeen, Round, pods};
+use crate::operators::{Operator, Pending, PodSeen, PodsSeen, Remembered, Round, pods};
 use crate::world::*;
 
 /// The Lease's version, while it is the present one.
@@ -105,7 +105,7 @@ fn spec(bounds: &Bounds) -> Spec {
 }
 
 /// The round's decision, by the `decide` of production.
-pub fn decide_on(bounds: &Bounds, operator: Known, sight: &Sight, overdue: bool) -> Decided {
+pub fn decide_on(bounds: &Bounds, operator: Remembered, sight: &Sight, overdue: bool) -> Decided {
     let seen = observation(bounds, operator, sight, overdue);
     // One that was waited out before it was started, a restarted operator does not know.
     let known = |(token, age): &&(FencingToken, u8)| sight.record.jobs.contains(token) || operator.up >= *age;
@@ -134,7 +134,7 @@ pub fn decide_on(bounds: &Bounds, operator: Known, sight: &Sight, overdue: bool)
     Decided { writes, fenced: decision.memory.fenced_version.is_some(), phase }
 }
 
-fn observation(bounds: &Bounds, operator: Known, sight: &Sight, overdue: bool) -> Observation {
+fn observation(bounds: &Bounds, operator: Remembered, sight: &Sight, overdue: bool) -> Observation {
     let version = if sight.lease_fresh { PRESENT } else { PAST };
     let alive_since = if overdue { LONG_AGO } else { ago(operator.up, bounds) };
     let switchover = Operation { name: "s".into(), uid: "s".into(), kind: OperationKind::Switchover, to: None };
@@ -164,7 +164,7 @@ fn observed(index: usize, seen: &PodSeen) -> Pod {
     }
 }
 
-fn sighting(bounds: &Bounds, operator: Known, sight: &Sight) -> Sighting {
+fn sighting(bounds: &Bounds, operator: Remembered, sight: &Sight) -> Sighting {
     // A wall clock that is ahead finds every renewal old that is not of this very moment.
     if wrong::is(Wrong::ExpiryByWallClock) && sight.age > 0 {
         return Sighting { version: sight.lease.map(|_| PRESENT.to_owned()), at: LONG_AGO };
@@ -192,7 +192,7 @@ fn nothing_is_waited_for(memory: &mut Memory, sight: &Sight) {
 }
 
 /// Since when it has waited for a Job that the status has named for `age` ticks, and the Job's deadline.
-fn waited(operator: Known, age: u8) -> (Mono, Duration) {
+fn waited(operator: Remembered, age: u8) -> (Mono, Duration) {
     (NOW.minus(JOB_TICK * u32::from(age.min(operator.up))), JOB_DEADLINE)
 }
 

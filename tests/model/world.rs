@@ -13,7 +13,7 @@ use crate::events::Model;
 use crate::exchange::{Exchange, Rule};
 use crate::interned::Interned;
 use crate::jobs::Job;
-use crate::operators::{self, Operator};
+use crate::operators::{self, Operator, Remembered};
 use crate::pods::{self, Turn};
 
 /// One step of the model's time.
@@ -105,11 +105,13 @@ pub fn ago(ticks: u8, bounds: &Bounds) -> Mono {
 impl World {
     /// Nothing was granted yet, and operators have been running for long: what follows a start follows a crash as well.
     pub fn new(bounds: &Bounds) -> World {
+        let remembered = Remembered { up: LONG_UP, ..Remembered::default() };
+        let operator = Operator { remembered, ..Operator::default() };
         World {
             lease: None,
             lease_age: 0,
             record: Interned::new(Record::default()),
-            operators: [Interned::new(Operator { up: LONG_UP, ..Operator::default() }); OPERATORS],
+            operators: [Interned::new(operator); OPERATORS],
             agents: std::array::from_fn(|index| Interned::new(Agent::new(index, index < bounds.agents))),
             jobs: Interned::new(Vec::new()),
             waits: Interned::new(Vec::new()),

@@ -24,7 +24,7 @@ impl<M: Machine> Shell<M> {
                 self.call(Hook::Promote);
                 self.promotion.begin(self.epoch(), self.machine.now());
             }
-            Effect::Tell(taken) => self.remedies.take(&self.setup, taken, clock::wall()),
+            Effect::Tell(taken) => self.remedies.take(taken, clock::wall()),
             Effect::Recover(hook) => self.call(Hook::Recovery(hook)),
             Effect::Step(step) => {
                 self.call(Hook::Step(step));

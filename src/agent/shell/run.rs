@@ -33,7 +33,7 @@ pub(super) enum Message {
 
 pub(super) struct Shell<M> {
     pub(super) machine: M,
-    pub(super) setup: Setup,
+    setup: Setup,
     pub(super) state: State,
     pub(super) link: LeaseLink,
     /// Everything that runs beside the loop, and ends with it.

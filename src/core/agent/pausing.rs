@@ -61,9 +61,7 @@ impl PauseHooks {
 
 impl Machine<'_> {
     pub(super) fn tell_of_pauses(&mut self) {
-        let promoted = matches!(self.stage(), Some(Stage::Active))
-            && matches!(self.s.process, Process::Running { trades: true, .. });
-        if !promoted {
+        if !self.is_promoted() {
             if matches!(self.s.pausing, Pausing::Calling(_)) {
                 // Before steps and signals: it does not hold a stop up.
                 self.effects.insert(0, Effect::AbandonPauseHook);

@@ -54,14 +54,10 @@ pub enum OwnRemedy {
 /// A remedy that is taken, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Taken {
-    /// The rule, by its place in the plan.
-    pub rule: u8,
     /// What is done.
     pub remedy: OwnRemedy,
-    /// The check that fails.
-    pub check: String,
-    /// What is wrong, a sentence.
-    pub error: String,
+    /// By which rule, for which check, and what is wrong with it.
+    pub complaint: Complaint,
 }
 
 /// What was done about checks that failed.
@@ -83,9 +79,7 @@ impl Machine<'_> {
         self.s.recovery.not_before = self.s.recovery.not_before.filter(|at| !self.now.has_possibly_reached(*at));
         let trades = matches!(self.stage(), Some(Stage::Promoting | Stage::Active));
         self.s.recovery.paused = trades && self.is_to_pause();
-        let steady = matches!(self.stage(), Some(Stage::Active))
-            && matches!(self.s.process, Process::Running { trades: true, .. });
-        if !steady {
+        if !self.is_promoted() {
             // Whatever ended it has abandoned the hook as well.
             self.s.recovery.calling = false;
             return;
@@ -108,13 +102,13 @@ impl Machine<'_> {
         };
         let taken = self.s.recovery.taken.get(&n).map_or(0, |(count, _)| *count);
         let (check, error) = (check.name.clone(), verdict.error.clone());
+        let complaint = Complaint { rule: rule.name.clone(), check, error };
         let Some(&remedy) = rule.remedies.get(usize::from(taken)) else {
-            let complaint = Complaint { rule: rule.name.clone(), check, error };
             return self.begin_stop(Why::HealthFailed(complaint));
         };
         self.s.recovery.taken.insert(n, (taken + 1, self.now));
         self.s.recovery.not_before = Some(self.now.plus(setup.plan.pause));
-        self.effects.push(Effect::Tell(Taken { rule: n, remedy, check, error }));
+        self.effects.push(Effect::Tell(Taken { remedy, complaint }));
         match remedy {
             OwnRemedy::RestartProcess => self.restart_process(),
             OwnRemedy::Hook(hook) => {

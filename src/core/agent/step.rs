@@ -170,6 +170,11 @@ impl Machine<'_> {
         self.s.hold.as_ref().map(|hold| &hold.stage)
     }
 
+    /// The bot was promoted, and trades.
+    pub(super) fn is_promoted(&self) -> bool {
+        matches!(self.stage(), Some(Stage::Active)) && matches!(self.s.process, Process::Running { trades: true, .. })
+    }
+
     fn heed_deadlines(&mut self) {
         let Some(hold) = self.s.hold.as_ref().filter(|hold| hold.stops_on_loss()) else { return };
         let (Some(renewed), Some(end)) = (hold.renewed, hold.lease_end()) else { return };

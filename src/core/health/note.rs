@@ -3,13 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Health, Standing};
+use super::{Check, Health, Standing, Verdict};
+use crate::core::fitting::{KEPT_OF_ERRORS, fitting};
 
 /// Bytes of the annotation, at most.
 pub const LONGEST_NOTE: usize = 2048;
-
-/// How much of an error is kept: as much as leaves room for all checks.
-const ERRORS: [usize; 4] = [400, 120, 40, 0];
 
 /// A check that does not pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,22 +42,14 @@ pub fn note(checks: &[Check], health: &Health) -> String {
     if not_passing.is_empty() {
         return String::new();
     }
-    for longest in ERRORS {
-        let all: Vec<Noted> = not_passing
-            .iter()
-            .map(|(check, verdict)| Noted {
-                name: check.name.clone(),
-                since: verdict.map(|verdict| verdict.since.to_string()).unwrap_or_default(),
-                error: verdict.map(|verdict| verdict.error.chars().take(longest).collect()).unwrap_or_default(),
-            })
-            .collect();
-        let text = serde_json::to_string(&all).unwrap_or_default();
-        if text.len() <= LONGEST_NOTE {
-            return text;
-        }
-    }
-    // Not with names as short as the schema wants them.
-    String::new()
+    fitting(LONGEST_NOTE, &KEPT_OF_ERRORS, |kept| {
+        let noted = |(check, verdict): &(&Check, Option<&Verdict>)| Noted {
+            name: check.name.clone(),
+            since: verdict.map(|verdict| verdict.since.to_string()).unwrap_or_default(),
+            error: verdict.map(|verdict| verdict.error.chars().take(kept).collect()).unwrap_or_default(),
+        };
+        not_passing.iter().map(noted).collect::<Vec<_>>()
+    })
 }
 
 /// Reads a note. `None`: it cannot be read, and nothing is known of the checks.

@@ -104,6 +104,16 @@ impl World {
         self.feed(Input::Tick);
     }
 
+    /// Time goes on, and whoever renews is answered.
+    fn go_on(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.pass(1_000);
+            while self.effects.iter().any(|effect| matches!(effect, Effect::Write(_))) {
+                self.answer();
+            }
+        }
+    }
+
     /// Takes an effect that must have been given.
     fn expect(&mut self, wanted: impl Fn(&Effect) -> bool, what: &str) -> Effect {
         match self.effects.iter().position(wanted) {

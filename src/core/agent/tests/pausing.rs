@@ -40,12 +40,7 @@ impl World {
 
     /// Seconds of an agent whose renewals succeed.
     fn seconds(&mut self, seconds: u64) -> Vec<Effect> {
-        for _ in 0..seconds {
-            self.pass(1_000);
-            while self.effects.iter().any(|effect| matches!(effect, Effect::Write(_))) {
-                self.answer();
-            }
-        }
+        self.go_on(seconds);
         self.calls()
     }
 

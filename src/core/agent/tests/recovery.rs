@@ -44,16 +44,6 @@ impl World {
         self.feed(Input::Health(self.state.health.round, verdicts));
     }
 
-    /// Time goes on, and whoever renews is answered.
-    fn go_on(&mut self, seconds: u64) {
-        for _ in 0..seconds {
-            self.pass(1_000);
-            while self.effects.iter().any(|effect| matches!(effect, Effect::Write(_))) {
-                self.answer();
-            }
-        }
-    }
-
     /// People are told of a remedy, before it.
     fn tells(&mut self) -> Taken {
         match self.expect(|effect| matches!(effect, Effect::Tell(_)), "word about a remedy") {
@@ -136,8 +126,8 @@ fn where_restarts_are_reconciled_one_for_a_check_is_too() {
 fn a_hook_is_called_once_and_the_checks_say_whether_it_helped() {
     let mut world = world(&[OwnRemedy::Hook(3), OwnRemedy::RestartProcess]).active();
     world.checks(Is::Failing, Is::Passing);
-    let (check, error) = ("price".to_owned(), "$.price is missing.".to_owned());
-    assert_eq!(world.tells(), Taken { rule: 0, remedy: OwnRemedy::Hook(3), check, error });
+    let complaint = Complaint { rule: "blind".into(), check: "price".into(), error: "$.price is missing.".into() };
+    assert_eq!(world.tells(), Taken { remedy: OwnRemedy::Hook(3), complaint });
     world.expect(|effect| *effect == Effect::Recover(3), "recovery hook");
     // However long it takes: nothing else is done meanwhile.
     world.go_on(60);
