@@ -1,7 +1,8 @@
 //! What a sight of the Lease means for the grant that this boot holds, or might take up.
 
+use super::messages::*;
+use super::state::*;
 use super::step::Machine;
-use super::types::*;
 use crate::core::ids::Epoch;
 use crate::core::lease::{AgentState, LeaseRecord, Permit, Revoke, Terms};
 use crate::core::silence::GUARD;

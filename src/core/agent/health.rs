@@ -1,7 +1,7 @@
 //! What the checks are about, and what they came to.
 
+use super::state::*;
 use super::step::Machine;
-use super::types::*;
 use crate::core::health::{Duty, Verdict};
 
 impl Machine<'_> {

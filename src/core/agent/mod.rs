@@ -6,17 +6,19 @@
 
 mod grant;
 mod health;
+mod messages;
 mod pausing;
 mod process;
 mod recovery;
+mod state;
 mod step;
 mod switch;
 #[cfg(test)]
 mod tests;
-mod types;
 
 pub use grant::can_be_kept;
+pub use messages::*;
 pub use pausing::{PauseHook, PauseHooks, Pausing};
 pub use recovery::{OwnRemedy, Plan, Recovery, Rule, Taken};
+pub use state::*;
 pub use step::{deadline, leadership, passage, step, wake_at};
-pub use types::*;

@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
+use super::messages::*;
 use super::step::Machine;
-use super::types::*;
 use crate::core::time::Mono;
 
 /// Which of the two hooks there are.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::messages::*;
+use super::state::*;
 use super::step::{Machine, leadership};
-use super::types::*;
 use crate::core::ids::{Epoch, FencingToken};
 use crate::core::lease::Revoke;
 

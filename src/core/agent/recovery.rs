@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::messages::*;
+use super::state::*;
 use super::step::Machine;
-use super::types::*;
 use crate::core::health::{Check, Scope, Verdict};
 use crate::core::recovery::Complaint;
 use crate::core::time::Mono;

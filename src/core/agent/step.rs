@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::types::*;
+use super::messages::*;
+use super::state::*;
 use crate::core::gate::Passage;
 use crate::core::health::note;
 use crate::core::ids::{Epoch, FencingToken};

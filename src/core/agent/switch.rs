@@ -5,8 +5,9 @@
 //! orders had better be cancelled. So a restart in place stops the calls, too, until the bot trades again. A call that fails changes nothing here: the exchange does
 //! what it was asked to do if calls stay away.
 
+use super::messages::*;
+use super::state::*;
 use super::step::Machine;
-use super::types::*;
 
 impl Machine<'_> {
     pub(super) fn switch(&mut self) {
