@@ -61,7 +61,7 @@ unit: ## tests that need no cluster
 	cargo test --package tradingbot-leadership
 	cargo test --package tradingbot-s3-server
 
-model: ## explore large parts of the model for a state in which two may trade: half an hour  [BOUNDS="grants=3" all at once with three agents]
+model: ## explore large parts of the model for a state in which two may trade: half an hour  [BOUNDS="agents=2 crashes=1" of one's own]
 	cargo run --package tradingbot-model -- $(BOUNDS)
 
 model-small: ## a small part of it, and that it finds deliberate mistakes

@@ -12,8 +12,8 @@ use model::events::Model;
 use model::report;
 use model::search::{Limits, search};
 
-/// What is explored where nothing else is asked for: three grants with every two kinds of faults together, with two agents
-/// all at once; and what is heard late, for what nothing else reaches.
+/// What is explored where nothing else is asked for: three grants with every two kinds of faults together, and all at
+/// once; and what is heard late, for what nothing else reaches.
 fn parts() -> Vec<Bounds> {
     let faults = Faults { grants: 3, ..Faults::default() };
     let of = |agents: usize, faults: Faults| Bounds { faults, agents, ..whole() };
@@ -22,7 +22,7 @@ fn parts() -> Vec<Bounds> {
         of(3, Faults { lost: 2, deleted: 1, ..faults }),
         of(3, Faults { crashes: 2, deleted: 1, ..faults }),
         of(3, Faults { crashes: 2, lost: 1, ..faults }),
-        Bounds { agents: 2, ..whole() },
+        whole(),
         of(2, Faults { late: 1, deleted: 1, grants: 2, ..faults }),
     ]
 }
